@@ -1,0 +1,209 @@
+/**
+ * Every error a caller can meet, and the stable code each carries.
+ *
+ * What can happen in a healthy program (a conflict, a full disk, damage, a closed database) is a `SopError`; what must
+ * not happen is an assertion (`assert.ts`) or, for a wrong argument, a `TypeError` / `RangeError` with a `code`.
+ * Codes are a contract: they are listed in the README and never change their meaning.
+ */
+
+export type ErrorCode =
+  | 'CONFLICT'
+  | 'TOO_OLD'
+  | 'OUTCOME_UNKNOWN'
+  | 'DATABASE_LOCKED'
+  | 'DATABASE_NOT_FOUND'
+  | 'DATABASE_FAILED'
+  | 'CLOSED'
+  | 'READ_ONLY'
+  | 'TRANSACTION_ENDED'
+  | 'STORE_NOT_FOUND'
+  | 'STORE_EXISTS'
+  | 'STORE_MISMATCH'
+  | 'INVALID_KEY'
+  | 'INVALID_VALUE'
+  | 'INVALID_ARGUMENT'
+  | 'LIMIT_EXCEEDED'
+  | 'CORRUPTION'
+  | 'FORMAT_UNSUPPORTED'
+  | 'IO_ERROR'
+  | 'DISK_FULL'
+  | 'NATIVE_MISSING'
+  | 'TIMEOUT'
+  | 'ABORTED';
+
+export interface SopErrorOptions {
+  /** What failed beneath this error. */
+  readonly cause?: unknown;
+  /** The datum that helps: file and offset, store and key, limit and found. Plain data only. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** The base of everything SOP throws for a condition a program can meet. */
+export class SopError extends Error {
+  readonly code: ErrorCode;
+  /** True where the same work may be tried again as it is and can succeed. */
+  readonly retryable: boolean;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, retryable: boolean, options: SopErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.retryable = retryable;
+    this.details = options.details ?? {};
+  }
+}
+
+/** Another transaction changed what this one read. Retry with a new snapshot (`db.write` does so by itself). */
+export class ConflictError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('CONFLICT', message, true, options);
+  }
+}
+
+/** The snapshot is older than what the engine still remembers. Retry with a new snapshot. */
+export class SnapshotTooOldError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('TOO_OLD', message, true, options);
+  }
+}
+
+/** The commit was sent but its outcome is not known: ask with `db.resolve(error.transactionId)`. */
+export class OutcomeUnknownError extends SopError {
+  readonly transactionId: string;
+  constructor(transactionId: string, message: string, options?: SopErrorOptions) {
+    super('OUTCOME_UNKNOWN', message, false, { ...options, details: { ...options?.details, transactionId } });
+    this.transactionId = transactionId;
+  }
+}
+
+/** Somebody else has the folder open; `details` names pid, host and since when. */
+export class DatabaseLockedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('DATABASE_LOCKED', message, true, options);
+  }
+}
+
+export class DatabaseNotFoundError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('DATABASE_NOT_FOUND', message, false, options);
+  }
+}
+
+/** The database met an I/O failure it could not recover from; reads of what is in memory may go on, reopen to write. */
+export class DatabaseFailedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('DATABASE_FAILED', message, false, options);
+  }
+}
+
+export class ClosedError extends SopError {
+  constructor(message = 'the database is closed', options?: SopErrorOptions) {
+    super('CLOSED', message, false, options);
+  }
+}
+
+export class ReadOnlyError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('READ_ONLY', message, false, options);
+  }
+}
+
+/** A call on a transaction that was committed, rolled back or timed out. */
+export class TransactionEndedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('TRANSACTION_ENDED', message, false, options);
+  }
+}
+
+export class StoreNotFoundError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('STORE_NOT_FOUND', message, false, options);
+  }
+}
+
+export class StoreExistsError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('STORE_EXISTS', message, false, options);
+  }
+}
+
+/** The store in the database has another shape than the definition handed in; the message names the difference. */
+export class StoreMismatchError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('STORE_MISMATCH', message, false, options);
+  }
+}
+
+export class InvalidKeyError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('INVALID_KEY', message, false, options);
+  }
+}
+
+export class InvalidValueError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('INVALID_VALUE', message, false, options);
+  }
+}
+
+export class InvalidArgumentError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('INVALID_ARGUMENT', message, false, options);
+  }
+}
+
+/** A named limit (see `limits.ts`) would be passed; `details` has `limit`, `allowed` and `found`. */
+export class LimitExceededError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('LIMIT_EXCEEDED', message, false, options);
+  }
+}
+
+/** Stored bytes are not what was written; `details` names file and offset. */
+export class CorruptionError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('CORRUPTION', message, false, options);
+  }
+}
+
+/** The folder was written by a newer version, or is no database of ours; nothing in it was touched. */
+export class FormatUnsupportedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('FORMAT_UNSUPPORTED', message, false, options);
+  }
+}
+
+/** The operating system refused; `details` has `operation`, `path` and `errno`. */
+export class IoError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('IO_ERROR', message, false, options);
+  }
+}
+
+/** No space left (ENOSPC, EDQUOT, or the database's own `maxSizeBytes`). Nothing of the refused work is kept. */
+export class DiskFullError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('DISK_FULL', message, true, options);
+  }
+}
+
+/** No native module for this platform; the message says what to install. */
+export class NativeMissingError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('NATIVE_MISSING', message, false, options);
+  }
+}
+
+export class TimeoutError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('TIMEOUT', message, true, options);
+  }
+}
+
+/** The caller's `AbortSignal` fired. */
+export class AbortedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('ABORTED', message, false, options);
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * A cell: what an entry holds behind its sort key, in the log, in memory tables and in leaves alike.
+ *
+ *   byte 0      flags
+ *   [u16 n, n bytes]   the ride-on part, where CELL_RIDE_ON is set
+ *   the rest    the encoded value, or, where CELL_SEPARATE is set, a value reference of 32 bytes:
+ *
+ *   0   u48 writer      6   u16 segment number        8   u48 offset of the value's first byte in the segment
+ *   14  u32 value length in bytes     18  u32 CRC32C of the value     22  u32 low, u32 high: value hash (hash.ts)    30  u16 zero
+ *
+ * CELL_TOMBSTONE stands alone (one byte): in adopted runs it says that the key was removed.
+ */
+
+export const CELL_SEPARATE = 1;
+export const CELL_RIDE_ON = 2;
+export const CELL_TOMBSTONE = 0x80;
+
+export const VALUE_REFERENCE_BYTES = 32;
+
+/** Where the value (or its reference) begins in the cell that starts at `start`. */
+export function cellValueStart(bytes: Uint8Array, start: number): number {
+  const flags = bytes[start] as number;
+  if ((flags & CELL_RIDE_ON) === 0) return start + 1;
+  return start + 3 + ((bytes[start + 1] as number) | ((bytes[start + 2] as number) << 8));
+}
