@@ -1,0 +1,182 @@
+/**
+ * What the store floor holds of the engine: transactions over byte keys and cells in numbered stores. No key type, no
+ * value shape and no store name is known below this line, and nothing above it knows how bytes reach the disk.
+ */
+import type { EntryCursor } from '../node/entry-cursor.ts';
+
+export const ABSENT = 0;
+export const FOUND = 1;
+/** An image or value is not in memory: `await transaction.load()` and call again (never answered while `waits`). */
+export const NOT_LOADED = 2;
+export type FindResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
+
+export type TransactionKind = 'write' | 'read' | 'noCheck';
+
+/** Engine's own stores. */
+export const CATALOG_STORE = 1;
+export const SHAPE_STORE = 2;
+export const SEGMENT_STORE = 3;
+export const TRANSACTION_STORE = 4;
+export const WRITER_STORE = 5;
+export const PIN_STORE = 6;
+/** Key: dropped store's id (u32 big-endian). A put here drops the store: its content is unreachable from then on. */
+export const DROPPED_STORE = 7;
+
+export interface BeginOptions {
+  /** From begin to the end of the commit; then `TimeoutError`, the transaction is rolled back. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface EngineTransaction {
+  /** Stable text form of the transaction id, for `resolve`. */
+  readonly id: string;
+  readonly kind: TransactionKind;
+  /** The number of the newest transaction this one sees. */
+  readonly snapshot: number;
+  readonly ended: boolean;
+  /** True: reads block the thread on a cache miss. False: they answer NOT_LOADED. Set it before each call that may miss. */
+  waits: boolean;
+
+  /**
+   * Looks up `key[start, end)`; FOUND leaves the cell in `foundBytes[foundStart, foundEnd)` and its version, valid until the
+   * next call or await. Notes the key in the read set (write transactions), unless the answer came from its own changes.
+   */
+  find(storeId: number, key: Uint8Array, start: number, end: number): FindResult;
+  foundBytes: Uint8Array;
+  foundStart: number;
+  foundEnd: number;
+  foundVersion: number;
+  /** After NOT_LOADED. */
+  load(): Promise<void>;
+
+  /** Insert or replace, blind. `existed` says what the caller knows of the key: true, false, or undefined. Bytes are copied. */
+  put(
+    storeId: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    cell: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+    existed: boolean | undefined,
+  ): void;
+  remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void;
+  /** Removes every key in [lower, upper); undefined is unbounded. Blind. */
+  removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void;
+
+  /**
+   * A cursor over own changes, memory tables and tree as of the snapshot. It notes nothing: the caller names the range it
+   * looked at with `noteRange`. Set `cursor.waits` as wanted; after a MISS `await cursor.load()`. It stays usable when this
+   * transaction changes entries between moves only if the caller seeks again after `changeCount` moved.
+   */
+  cursor(storeId: number): EntryCursor;
+  /** Grows with every put, remove and removeRange. */
+  readonly changeCount: number;
+  /** Adds [lower, upper) of a store to the read set (no-op for read and noCheck transactions). */
+  noteRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void;
+  /** Entries in [lower, upper); -1 is NOT_LOADED. Notes nothing. */
+  count(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number;
+  /**
+   * Positions `cursor` at the entry with `rank` (from zero) counted from the first key; undefined where there are fewer. Notes
+   * nothing. 
+   */
+  seekRank(storeId: number, rank: number, cursor: EntryCursor): FindResult;
+
+  /**
+   * Refuses the commit (ConflictError) where, at commit time, the row has another cell than `expected` (undefined: absent),
+   * unless it then equals `orEqual`. Used for catalog rows, so that equal definitions created twice merge.
+   */
+  expectRow(storeId: number, key: Uint8Array, expected: Uint8Array | undefined, orEqual?: Uint8Array): void;
+
+  /**
+   * The bytes of a separately stored value whose cell is `cell[start, end)` (CELL_SEPARATE set), checked against its CRC.
+   * A fresh copy, the caller's own.
+   */
+  readValueSync(cell: Uint8Array, start: number, end: number): Uint8Array;
+  readValue(cell: Uint8Array, start: number, end: number): Promise<Uint8Array>;
+  /**
+   * Writes a value too long for the log (> MAX_LOG_VALUE_BYTES) to a segment and answers its 32-byte reference to put into
+   * a cell. Synced before the commit.
+   */
+  writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array;
+
+  onCommit(fn: (number: number) => void): void;
+  onRollback(fn: (reason: unknown) => void): void;
+  /** Answers the transaction's number (its snapshot where nothing was written). */
+  commit(): Promise<number>;
+  /** Harmless where the transaction has ended. */
+  rollback(reason?: unknown): void;
+}
+
+export interface VerifyProgress {
+  readonly store: number;
+  readonly entriesChecked: number;
+  readonly entriesTotal: number;
+}
+
+export interface VerifyProblem {
+  readonly invariant: string;
+  readonly message: string;
+  readonly file?: string;
+  readonly offset?: number;
+  readonly store?: number;
+}
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly problems: readonly VerifyProblem[];
+  readonly stores: number;
+  readonly entries: number;
+  readonly images: number;
+  readonly values: number;
+  readonly bytesChecked: number;
+}
+
+export interface EngineStats {
+  readonly databaseId: string;
+  readonly number: number;
+  readonly epoch: number;
+  readonly rootNumber: number;
+  readonly sizeBytes: { readonly log: number; readonly segments: number; readonly live: number };
+  readonly segments: number;
+  readonly cache: { readonly limitBytes: number; readonly usedBytes: number; readonly hits: number; readonly misses: number };
+  readonly memoryTable: { readonly usedBytes: number; readonly limitBytes: number; readonly frozen: number };
+  readonly commits: number;
+  readonly conflicts: number;
+  readonly batches: number;
+  readonly checkpoints: number;
+  readonly openTransactions: number;
+  readonly oldestSnapshot: number;
+}
+
+export interface EngineApi {
+  readonly folder: string;
+  readonly readOnly: boolean;
+  readonly closed: boolean;
+  begin(kind: TransactionKind, options?: BeginOptions): EngineTransaction;
+  /** A committed row as of now, bypassing transactions; blocks on a miss. For shapes and the like. A copy. */
+  readRow(storeId: number, key: Uint8Array): Uint8Array | undefined;
+  /** Gives out a store id never used before in this database. */
+  newStoreId(): number;
+  checkpoint(): Promise<void>;
+  /** Checkpoint, rewrite what is mostly dead, reclaim, until the folder has settled. */
+  compact(): Promise<void>;
+  verify(options?: { onProgress?: (progress: VerifyProgress) => void; signal?: AbortSignal }): Promise<VerifyReport>;
+  stats(): EngineStats;
+  resolve(transactionId: string): Promise<'committed' | 'aborted'>;
+  /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly folder: string;
+  readonly readOnly?: boolean;
+  /** Create the folder and database where there is none (default true; never when readOnly). */
+  readonly create?: boolean;
+  readonly cacheBytes?: number;
+  /** Bytes a memory table may take before a checkpoint starts. */
+  readonly tableBytes?: number;
+  readonly maxSizeBytes?: number;
+  readonly onBackgroundError?: (error: unknown) => void;
+}
