@@ -1,0 +1,128 @@
+/**
+ * What the npm scripts do once set-up is through. A task answers its exit code; `needs` names the parts of set-up it
+ * rests on (all by default).
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { lanes } from './lanes.mjs';
+import { run, Stop, seconds } from './process.mjs';
+import { root } from './setup.mjs';
+import { addUp, clearReports, printTotal, readReports, runLint, runTypes, runVitest, writeReport } from './verdict.mjs';
+
+/** Node takes TypeScript files as they are from 22.18 and 23.6 on; before, a flag says so. */
+export function typeScriptFlags() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const stripsTypes = major > 23 || (major === 23 && minor >= 6) || (major === 22 && minor >= 18);
+  return stripsTypes ? [] : ['--experimental-strip-types', '--disable-warning=ExperimentalWarning'];
+}
+
+async function runNode(file, args = [], options = {}) {
+  if (!existsSync(join(root, file))) throw new Stop(`${file} is not there yet.`);
+  return run(process.execPath, [...typeScriptFlags(), join(root, file), ...args], { cwd: root, ...options });
+}
+
+const exitCode = (tally) => (tally.failed > 0 ? 1 : 0);
+
+/** `npm start`: the tour on real data. */
+const start = {
+  run: async (args) => (await runNode('examples/tour/main.ts', args)).code,
+};
+
+/** `npm test`: everything, lanes at their short size; with arguments, only the test files that match them. */
+const test = {
+  run: async (args) => {
+    clearReports('test');
+    if (args.length > 0) {
+      const only = await runVitest('test', args);
+      printTotal(only);
+      return exitCode(only);
+    }
+    const [types, lint] = await Promise.all([runTypes(), runLint()]);
+    const total = addUp([types, lint, await runVitest('test', [])]);
+    writeReport('test', total);
+    printTotal(total);
+    return exitCode(total);
+  },
+};
+
+/** `npm run check`: what one runs before every commit; seconds. */
+const check = {
+  run: async () => {
+    const [types, lint, unit] = await Promise.all([
+      runTypes(),
+      runLint(),
+      runVitest('check', ['test/tidy', 'test/unit']),
+    ]);
+    const total = addUp([types, lint, unit]);
+    printTotal(total);
+    return exitCode(total);
+  },
+};
+
+/** The slower lanes (`.ci/run`), all or those named. */
+const laneTask = {
+  run: async (names) => {
+    const unknown = names.filter((name) => !lanes.some((lane) => lane.name === name));
+    if (unknown.length > 0)
+      throw new Stop(`no lane ${unknown.join(', ')}; there are: ${lanes.map((l) => l.name).join(', ')}`, 2);
+    const chosen = names.length > 0 ? lanes.filter((lane) => names.includes(lane.name)) : lanes;
+    const tallies = [];
+    for (const lane of chosen) tallies.push(await runLane(lane));
+    const total = addUp(tallies);
+    writeReport('lanes', total);
+    printTotal(total);
+    return exitCode(total);
+  },
+};
+
+async function runLane(lane) {
+  console.log(`\nlane ${lane.name}: ${lane.about} (at most ${lane.seconds} s)`);
+  const began = Date.now();
+  const options = { env: { ...process.env, ...lane.env }, timeoutMs: lane.seconds * 1000 };
+  const tally = lane.vitest
+    ? await runVitest(`lane-${lane.name}`, lane.vitest, options)
+    : await runScriptLane(lane, options);
+  console.log(`lane ${lane.name}: ${tally.failed > 0 ? 'FAILED' : 'passed'} (${seconds(began)})`);
+  return tally;
+}
+
+async function runScriptLane(lane, options) {
+  const [file, ...args] = lane.node;
+  const { code, timedOut } = await runNode(file, args, options);
+  if (timedOut) console.error(`lane ${lane.name}: stopped, it took longer than ${lane.seconds} s`);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+/** The last word of `.ci/run`: the sum of what the named runs reported; a run that left no report counts as failed. */
+const total = {
+  needs: [],
+  run: (names) => {
+    const sum = addUp(readReports(names));
+    printTotal(sum);
+    return exitCode(sum);
+  },
+};
+
+const script = (file) => ({ run: async (args) => (await runNode(file, args)).code });
+
+export const tasks = {
+  start,
+  test,
+  check,
+  lanes: laneTask,
+  total,
+  setup: { run: () => 0 },
+  build: { ...script('scripts/bundle.mjs'), needs: ['dependencies'] },
+  prebuilds: { ...script('scripts/build-prebuilds.mjs'), needs: ['dependencies'] },
+  prepack: { run: async () => (await import('./package.mjs')).prepare() },
+  'pack-check': { run: async () => exitCode(await runVitest('pack-check', ['test/integration/package.test.ts'])) },
+  format: {
+    run: async () =>
+      (
+        await run(process.execPath, [join(root, 'node_modules/@biomejs/biome/bin/biome'), 'check', '--write', '.'], {
+          cwd: root,
+        })
+      ).code,
+  },
+  bench: { run: async (args) => (await runNode('bench/run.mjs', args)).code },
+};

@@ -1,0 +1,90 @@
+/**
+ * Running the checks and counting what they say: every step ends in a tally `{ passed, failed, skipped }`.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, seconds } from './process.mjs';
+import { root, setupFolder } from './setup.mjs';
+
+const reports = join(setupFolder, 'reports');
+const tool = (path) => join(root, 'node_modules', path);
+
+export const addUp = (tallies) =>
+  tallies.reduce(
+    (sum, tally) => ({
+      passed: sum.passed + tally.passed,
+      failed: sum.failed + tally.failed,
+      skipped: sum.skipped + tally.skipped,
+    }),
+    { passed: 0, failed: 0, skipped: 0 },
+  );
+
+/** One line, alone, last: what CI reads. */
+export function printTotal({ passed, failed, skipped }) {
+  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+}
+
+/** A tool that only says yes or no counts as one test; its words are shown where it says no. */
+async function yesOrNo(what, args) {
+  const start = Date.now();
+  const { code, output } = await run(process.execPath, args, { cwd: root, capture: true });
+  if (code !== 0) console.error(output);
+  console.log(`${what}: ${code === 0 ? 'good' : 'NOT GOOD'} (${seconds(start)})`);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+export const runTypes = () => yesOrNo('types', [tool('typescript/bin/tsc'), '--noEmit', '-p', root]);
+
+/** Warnings are shown by `npx biome check`, errors count. */
+export const runLint = () =>
+  yesOrNo('lint', [tool('@biomejs/biome/bin/biome'), 'check', '--diagnostic-level=error', '.']);
+
+/** Runs vitest over the files that match `filters`; answers its numbers, read from its own report. */
+export async function runVitest(name, filters, options = {}) {
+  mkdirSync(reports, { recursive: true });
+  const file = join(reports, `vitest-${name}.json`);
+  rmSync(file, { force: true });
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const args = [tool('vitest/vitest.mjs'), 'run', '--passWithNoTests', ...reporters, ...filters];
+  const { code, timedOut } = await run(process.execPath, args, { cwd: root, ...options });
+  if (timedOut) console.error(`${name}: stopped, it took longer than its time`);
+  return vitestTally(file, code);
+}
+
+function vitestTally(file, code) {
+  const tally = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    const report = JSON.parse(readFileSync(file, 'utf8'));
+    tally.passed = report.numPassedTests;
+    tally.failed = report.numFailedTests;
+    tally.skipped = report.numPendingTests + report.numTodoTests;
+    // A file that did not even load has no failed test in it, and counts as one.
+    tally.failed += report.testResults.filter((r) => r.status === 'failed' && !hasFailedTest(r)).length;
+  } catch {
+    console.error('vitest left no report');
+  }
+  if (code !== 0 && tally.failed === 0) tally.failed = 1;
+  return tally;
+}
+
+const hasFailedTest = (result) => result.assertionResults.some((test) => test.status === 'failed');
+
+export function clearReports(name) {
+  rmSync(join(reports, `${name}.json`), { force: true });
+}
+
+export function writeReport(name, tally) {
+  mkdirSync(reports, { recursive: true });
+  writeFileSync(join(reports, `${name}.json`), JSON.stringify(tally));
+}
+
+export function readReports(names) {
+  return names.map((name) => {
+    try {
+      return JSON.parse(readFileSync(join(reports, `${name}.json`), 'utf8'));
+    } catch {
+      console.error(`${name} did not come to its end`);
+      return { passed: 0, failed: 1, skipped: 0 };
+    }
+  });
+}
