@@ -1,0 +1,301 @@
+/**
+ * Appends to segment files of this process: checkpoint images, runs, values.
+ *
+ *  1. A file is created exclusively, under a name never used before, and belongs to this writer until closed.
+ *  2. Bytes leave in whole 4 KiB blocks. `sync` pads to the next block, so that no block that was synced is written again.
+ *  3. A file is synced, then its folder, before anything names it: `sync` answers only then.
+ *  4. After a failed write or sync nothing more is written to that file: the writer is poisoned and says so.
+ *
+ * Layout of a segment: a 4096-byte header (magic, format, kind, database id, writer, number, CRC32C), then images or value
+ * records one after another, each on 8 bytes. See FORMAT.md.
+ */
+import { alignUp, writeU16, writeU32, writeU48 } from '../base/bytes.ts';
+import { crc32c } from '../base/checksum.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
+import type { Env, File } from '../env/env.ts';
+import type { ImageAddress, ImageSink } from '../node/image-io.ts';
+import type { PendingSegment, Segments } from './segments.ts';
+import { SEGMENT_HEADER_BYTES, SEGMENT_TARGET_BYTES } from './segments.ts';
+
+export const SEGMENT_MAGIC = 0x47455353; // 'SSEG'
+export const SEGMENT_FORMAT = 1;
+export const SEGMENT_IMAGES = 1;
+export const SEGMENT_VALUES = 2;
+export const SEGMENT_RUN = 3;
+export type SegmentKind = typeof SEGMENT_IMAGES | typeof SEGMENT_VALUES | typeof SEGMENT_RUN;
+
+const BUFFER_BYTES = 1024 * 1024;
+/** Buffers being written at once; past that the thread waits for the disk. */
+const MAX_IN_FLIGHT = 3;
+
+/** Gives out segment numbers and write buffers; one per opening. */
+export class SegmentFactory {
+  readonly env: Env;
+  readonly segments: Segments;
+  readonly databaseId: Uint8Array;
+  readonly writer: number;
+  /** Called with the bytes by which the folder is about to grow; throws where that is not allowed. */
+  beforeGrow: (bytes: number) => void = () => {};
+  #nextNumber = 0;
+  readonly #freeBuffers: Uint8Array[] = [];
+
+  constructor(env: Env, segments: Segments, databaseId: Uint8Array, writer: number) {
+    this.env = env;
+    this.segments = segments;
+    this.databaseId = databaseId;
+    this.writer = writer;
+  }
+
+  takeNumber(): number {
+    return this.#nextNumber++;
+  }
+
+  takeBuffer(): Uint8Array {
+    return this.#freeBuffers.pop() ?? this.env.files.allocate(BUFFER_BYTES);
+  }
+
+  giveBuffer(buffer: Uint8Array): void {
+    if (this.#freeBuffers.length < 8) this.#freeBuffers.push(buffer);
+  }
+}
+
+export function encodeSegmentHeader(
+  into: Uint8Array,
+  kind: SegmentKind,
+  databaseId: Uint8Array,
+  writer: number,
+  segmentNumber: number,
+): void {
+  into.fill(0, 0, SEGMENT_HEADER_BYTES);
+  writeU32(into, 0, SEGMENT_MAGIC);
+  writeU16(into, 4, SEGMENT_FORMAT);
+  writeU16(into, 6, kind);
+  into.set(databaseId, 8);
+  writeU48(into, 24, writer);
+  writeU16(into, 30, segmentNumber);
+  writeU32(into, 32, crc32c(into, 0, 32));
+}
+
+interface InFlight {
+  readonly buffer: Uint8Array;
+  readonly position: number;
+  readonly length: number;
+}
+
+/** A segment file being written: what was sent and has not landed, and the buffer being filled. */
+class SegmentFile implements PendingSegment {
+  readonly file: File;
+  readonly index: number;
+  /** Position of `buffer`'s first byte in the file. */
+  base = 0;
+  fill = 0;
+  buffer: Uint8Array | undefined;
+  readonly inFlight: InFlight[] = [];
+
+  constructor(file: File, index: number) {
+    this.file = file;
+    this.index = index;
+  }
+
+  endOffset(): number {
+    return this.base + this.fill;
+  }
+
+  overlay(offset: number, into: Uint8Array): void {
+    for (const flight of this.inFlight) copyOverlap(flight.buffer, flight.position, flight.length, offset, into);
+    if (this.buffer !== undefined) copyOverlap(this.buffer, this.base, this.fill, offset, into);
+  }
+}
+
+export class SegmentWriter implements ImageSink {
+  readonly kind: SegmentKind;
+  /** Local indexes of the segments this writer has written, in order. */
+  readonly written: number[] = [];
+  readonly #factory: SegmentFactory;
+  readonly #targetBytes: number;
+  readonly #address: ImageAddress = { segment: 0, offset: 0 };
+  #current: SegmentFile | undefined;
+  readonly #writes = new Set<Promise<void>>();
+  readonly #unsynced: SegmentFile[] = [];
+  #folderChanged = false;
+  #failure: unknown;
+
+  constructor(factory: SegmentFactory, kind: SegmentKind, targetBytes = SEGMENT_TARGET_BYTES) {
+    this.#factory = factory;
+    this.kind = kind;
+    this.#targetBytes = targetBytes;
+  }
+
+  /** Local index of the segment being written; -1 before the first append. */
+  get currentSegment(): number {
+    return this.#current?.index ?? -1;
+  }
+
+  /** Where the next byte goes in the current segment. */
+  get currentOffset(): number {
+    return this.#current?.endOffset() ?? 0;
+  }
+
+  append(bytes: Uint8Array, start: number, length: number): ImageAddress {
+    this.begin(length);
+    this.#address.segment = this.currentSegment;
+    this.#address.offset = this.currentOffset;
+    this.add(bytes, start, length);
+    this.padTo(8);
+    return this.#address;
+  }
+
+  /** Makes sure that `length` bytes following now go to one segment. */
+  begin(length: number): void {
+    this.#check();
+    if (this.#current !== undefined) {
+      const size = this.#current.endOffset();
+      if (size === SEGMENT_HEADER_BYTES || size + length <= this.#targetBytes) return;
+      this.finish();
+    }
+    this.#startFile();
+  }
+
+  /** Appends raw bytes to the current segment. */
+  add(bytes: Uint8Array, start: number, length: number): void {
+    const current = this.#current as SegmentFile;
+    let from = start;
+    const end = start + length;
+    while (from < end) {
+      if (current.buffer === undefined) current.buffer = this.#factory.takeBuffer();
+      const piece = Math.min(BUFFER_BYTES - current.fill, end - from);
+      current.buffer.set(bytes.subarray(from, from + piece), current.fill);
+      current.fill += piece;
+      from += piece;
+      if (current.fill === BUFFER_BYTES) this.#send(current);
+    }
+  }
+
+  padTo(alignment: number): void {
+    const current = this.#current;
+    if (current?.buffer === undefined) return;
+    const padded = alignUp(current.fill, alignment);
+    current.buffer.fill(0, current.fill, padded);
+    current.fill = padded;
+    if (current.fill === BUFFER_BYTES) this.#send(current);
+  }
+
+  /** Everything appended so far is durable and may be named when this answers. */
+  async sync(): Promise<void> {
+    this.#check();
+    this.#flushPartial();
+    while (this.#writes.size > 0) await Promise.all(this.#writes);
+    this.#check();
+    try {
+      const files = this.#unsynced.splice(0);
+      if (this.#current !== undefined) files.push(this.#current);
+      for (const segment of files) {
+        await segment.file.sync();
+        if (segment !== this.#current) segment.file.close();
+      }
+      if (this.#folderChanged) {
+        this.#folderChanged = false;
+        await this.#factory.env.files.syncFolder(this.#factory.segments.folder);
+      }
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+
+  /** Ends the current file; the next append begins a new one. It is synced and closed by the next `sync`. */
+  finish(): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#flushPartial();
+    this.#unsynced.push(current);
+    this.#current = undefined;
+    if (current.inFlight.length === 0) this.#factory.segments.setPending(current.index, undefined);
+  }
+
+  /** Waits for writes under way and closes; nothing is synced. */
+  async close(): Promise<void> {
+    while (this.#writes.size > 0) await Promise.all(this.#writes);
+    if (this.#current !== undefined) this.#unsynced.push(this.#current);
+    this.#current = undefined;
+    for (const segment of this.#unsynced.splice(0)) {
+      segment.file.close();
+      this.#factory.segments.setPending(segment.index, undefined);
+      if (segment.buffer !== undefined) this.#factory.giveBuffer(segment.buffer);
+    }
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #startFile(): void {
+    const { env, segments, databaseId, writer } = this.#factory;
+    const segmentNumber = this.#factory.takeNumber();
+    const index = segments.indexOf(writer, segmentNumber);
+    const current = new SegmentFile(env.files.open(segments.path(index), { mode: 'create', direct: true }), index);
+    this.#folderChanged = true;
+    this.written.push(index);
+    current.fill = SEGMENT_HEADER_BYTES;
+    current.buffer = this.#factory.takeBuffer();
+    encodeSegmentHeader(current.buffer, this.kind, databaseId, writer, segmentNumber);
+    segments.setPending(index, current);
+    this.#current = current;
+  }
+
+  /** Sends a partly filled buffer, padded to whole blocks; what follows begins on the next block. */
+  #flushPartial(): void {
+    this.padTo(LOG_ALIGNMENT);
+    const current = this.#current;
+    if (current?.buffer !== undefined && current.fill > 0) this.#send(current);
+  }
+
+  #send(current: SegmentFile): void {
+    const buffer = current.buffer as Uint8Array;
+    const flight: InFlight = { buffer, position: current.base, length: current.fill };
+    const bytes = buffer.subarray(0, flight.length);
+    this.#factory.beforeGrow(flight.length);
+    if (this.#writes.size >= MAX_IN_FLIGHT) {
+      this.#writeNow(current.file, bytes, flight.position);
+      this.#factory.giveBuffer(buffer);
+    } else {
+      current.inFlight.push(flight);
+      this.#writeLater(current, flight, bytes);
+    }
+    current.base += flight.length;
+    current.fill = 0;
+    current.buffer = undefined;
+  }
+
+  #writeNow(file: File, bytes: Uint8Array, position: number): void {
+    try {
+      file.writeSync(bytes, position);
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+
+  #writeLater(current: SegmentFile, flight: InFlight, bytes: Uint8Array): void {
+    const write: Promise<void> = current.file
+      .write(bytes, flight.position)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .then(() => {
+        this.#writes.delete(write);
+        current.inFlight.splice(current.inFlight.indexOf(flight), 1);
+        this.#factory.giveBuffer(flight.buffer);
+        if (current !== this.#current && current.inFlight.length === 0) {
+          this.#factory.segments.setPending(current.index, undefined);
+        }
+      });
+    this.#writes.add(write);
+  }
+}
+
+function copyOverlap(from: Uint8Array, position: number, length: number, offset: number, into: Uint8Array): void {
+  const start = Math.max(position, offset);
+  const end = Math.min(position + length, offset + into.length);
+  if (start < end) into.set(from.subarray(start - position, end - position), start - offset);
+}
