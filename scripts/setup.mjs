@@ -155,9 +155,10 @@ async function setUpDependencies() {
   const installed = existsSync(join(root, 'node_modules', '.package-lock.json'));
   if (installed && readState().dependencies === hash) return;
   if (!installedAsLocked()) {
-    say('installing the development packages (npm ci) ...');
+    say('installing the development packages from npm ...');
     const start = Date.now();
-    await npm(['ci', '--ignore-scripts'], root, 'npm ci');
+    // Not `npm ci`: it refuses a lock file that lacks the optional packages of platforms the registry did not offer.
+    await npm(['install', '--no-save', '--ignore-scripts'], root, 'npm install');
     say(`packages installed (${seconds(start)})`);
   }
   remember('dependencies', hash);
