@@ -1,0 +1,245 @@
+/**
+ * A database's folder: its identity (`sop.json`), who has it open (`lock`, `members/`), and where the rest lies.
+ *
+ *  1. `sop.json` is written once, under another name, synced and renamed: it is there whole or not at all.
+ *  2. `lock` never holds data. The exclusive lock on its byte means "open for writing here"; the kernel drops it with us.
+ *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
+ */
+import { CorruptionError, DatabaseLockedError, DatabaseNotFoundError, FormatUnsupportedError, IoError } from '../base/errors.ts';
+import type { Env, File } from '../env/env.ts';
+import { isoTime } from '../env/iso-time.ts';
+
+export const FORMAT_VERSION = 1;
+/** Far beyond any data, since Windows and SMB locks are mandatory. */
+const LOCK_POSITION = 0x4000_0000;
+const MAX_SMALL_FILE_BYTES = 64 * 1024;
+
+export interface Owner {
+  readonly pid: number;
+  readonly host: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export interface DatabaseIdentity {
+  readonly id: Uint8Array;
+}
+
+export function toHex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof IoError && (error.details['errno'] === 'ENOENT' || error.details['errno'] === 'ENOTDIR');
+}
+
+/** A random non-zero u48. */
+export function randomWriter(env: Env): number {
+  const bytes = new Uint8Array(6);
+  for (;;) {
+    env.random.fill(bytes);
+    const writer = Number.parseInt(toHex(bytes), 16);
+    if (writer !== 0) return writer;
+  }
+}
+
+export function writerName(writer: number): string {
+  return writer.toString(16).padStart(12, '0');
+}
+
+export class DatabaseFolder {
+  readonly env: Env;
+  readonly path: string;
+  #lock: File | undefined;
+
+  constructor(env: Env, path: string) {
+    this.env = env;
+    this.path = path;
+  }
+
+  get data(): string {
+    return `${this.path}/data`;
+  }
+
+  get members(): string {
+    return `${this.path}/members`;
+  }
+
+  /** Undefined where the folder holds no database. */
+  readIdentity(): DatabaseIdentity | undefined {
+    const path = `${this.path}/sop.json`;
+    const text = this.#readSmall(path);
+    return text === undefined ? undefined : parseIdentity(text, path);
+  }
+
+  mustReadIdentity(): DatabaseIdentity {
+    const identity = this.readIdentity();
+    if (identity !== undefined) return identity;
+    throw new DatabaseNotFoundError(`there is no database in ${this.path}`, { details: { folder: this.path } });
+  }
+
+  /** Creates what a new database needs. Called with the lock held; a crash in between leaves a folder to create anew. */
+  createIdentity(): DatabaseIdentity {
+    const { files, random } = this.env;
+    for (const name of ['log', 'data', 'members']) files.createFolder(`${this.path}/${name}`);
+    const id = new Uint8Array(16);
+    random.fill(id);
+    const text = `${JSON.stringify({ sop: 'database', format: FORMAT_VERSION, features: [], id: toHex(id) }, null, 2)}\n`;
+    const temporary = `${this.path}/sop.json.new`;
+    if (files.status(temporary) !== undefined) files.remove(temporary);
+    this.#writeSmall(temporary, text, true);
+    files.rename(temporary, `${this.path}/sop.json`);
+    files.syncFolderSync(this.path);
+    return { id };
+  }
+
+  /** Takes the exclusive lock or throws `DatabaseLockedError` naming the holder. */
+  lock(): void {
+    const { files } = this.env;
+    const path = `${this.path}/lock`;
+    let file: File;
+    try {
+      file = files.open(path, { mode: 'write' });
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      try {
+        file = files.open(path, { mode: 'create' });
+      } catch (again) {
+        if (!(again instanceof IoError) || again.details['errno'] !== 'EEXIST') throw again;
+        file = files.open(path, { mode: 'write' });
+      }
+    }
+    if (!file.tryLock('exclusive', LOCK_POSITION)) {
+      file.close();
+      throw this.#lockedError();
+    }
+    this.#lock = file;
+  }
+
+  unlock(): void {
+    this.#lock?.close();
+    this.#lock = undefined;
+  }
+
+  /** Whether a writer has the folder open now. Writes nothing, waits for nothing. */
+  hasLiveOwner(): boolean {
+    let file: File;
+    try {
+      file = this.env.files.open(`${this.path}/lock`, { mode: 'read' });
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+    try {
+      return file.isLockedByOther(LOCK_POSITION);
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Removes what dead members left (the caller holds the exclusive lock) and says who we are. */
+  registerMember(writer: number): void {
+    const { files, clock, process } = this.env;
+    files.createFolder(this.members);
+    for (const name of files.list(this.members)) {
+      if (/^[0-9a-f]{12}$/.test(name)) files.remove(`${this.members}/${name}`);
+    }
+    const owner: Owner = { pid: process.pid, host: process.host, since: isoTime(clock.wallMs()) };
+    this.#writeSmall(`${this.members}/${writerName(writer)}`, JSON.stringify(owner), false);
+  }
+
+  unregisterMember(writer: number): void {
+    try {
+      this.env.files.remove(`${this.members}/${writerName(writer)}`);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+
+  /** Who registered last, as far as it can be read. */
+  readOwner(): Owner | undefined {
+    try {
+      for (const name of this.env.files.list(this.members)) {
+        if (!/^[0-9a-f]{12}$/.test(name)) continue;
+        const owner = parseOwner(this.#readSmall(`${this.members}/${name}`) ?? '');
+        if (owner !== undefined) return owner;
+      }
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    return undefined;
+  }
+
+  #lockedError(): DatabaseLockedError {
+    const owner = this.readOwner();
+    const who =
+      owner === undefined ? 'another opener' : `process ${owner.pid} on ${owner.host}, since ${owner.since}`;
+    return new DatabaseLockedError(`${this.path} is open for writing by ${who}; close it there or open with readOnly`, {
+      details: { folder: this.path, ...owner },
+    });
+  }
+
+  #writeSmall(path: string, text: string, sync: boolean): void {
+    const file = this.env.files.open(path, { mode: 'create' });
+    try {
+      file.writeSync(new TextEncoder().encode(text), 0);
+      if (sync) file.syncSync();
+    } finally {
+      file.close();
+    }
+  }
+
+  #readSmall(path: string): string | undefined {
+    let file: File;
+    try {
+      file = this.env.files.open(path, { mode: 'read' });
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+    try {
+      const bytes = new Uint8Array(Math.min(file.sizeBytes(), MAX_SMALL_FILE_BYTES));
+      const got = file.readSync(bytes, 0);
+      return new TextDecoder().decode(bytes.subarray(0, got));
+    } finally {
+      file.close();
+    }
+  }
+}
+
+function parseIdentity(text: string, path: string): DatabaseIdentity {
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch (cause) {
+    throw new CorruptionError(`${path} is not readable as JSON`, { cause, details: { file: path, offset: 0 } });
+  }
+  const { sop, format, features, id } = (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
+  if (sop !== 'database' || typeof format !== 'number') {
+    throw new FormatUnsupportedError(`${path} does not describe a database of this kind`, { details: { file: path } });
+  }
+  const unknown = Array.isArray(features) ? features : [features];
+  if (format !== FORMAT_VERSION || unknown.length > 0) {
+    throw new FormatUnsupportedError(
+      `${path}: format ${format}${unknown.length > 0 ? ` with features ${unknown.join(', ')}` : ''} is not known here (this program reads format ${FORMAT_VERSION})`,
+      { details: { file: path, format, features: unknown } },
+    );
+  }
+  if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) {
+    throw new CorruptionError(`${path} names no database id`, { details: { file: path, offset: 0 } });
+  }
+  return { id: Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(id.slice(i * 2, i * 2 + 2), 16)) };
+}
+
+function parseOwner(text: string): Owner | undefined {
+  try {
+    const found = JSON.parse(text) as Record<string, unknown>;
+    const { pid, host, since } = found;
+    if (typeof pid !== 'number' || typeof host !== 'string' || typeof since !== 'string') return undefined;
+    return { pid, host, since };
+  } catch {
+    return undefined;
+  }
+}

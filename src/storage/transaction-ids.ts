@@ -1,0 +1,141 @@
+/**
+ * Which transactions have committed, by id: (writer, counter).
+ *
+ *  1. A writer gives out counters densely, so its history is a floor, the highest counter committed and the few between
+ *     that did not commit.
+ *  2. Below the floor nothing is known: requests are refused there and `resolve` answers "too old to know".
+ *  3. The list of exceptions is bounded by raising the floor, so that a row always fits a leaf.
+ *
+ * A row of the transaction store: key u48 writer (big-endian); cell: flags 0, u48 floor, u48 last, u48 newest number,
+ * u16 count, count x u48 counters that did not commit.
+ */
+import { readU16, readU48, writeU16, writeU48 } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
+
+const WINDOW = 100_000;
+const MAX_EXCEPTIONS = 300;
+/** Writers remembered; those that committed longest ago are forgotten first. */
+export const MAX_WRITERS = 256;
+const ROW_FIXED_BYTES = 21;
+
+export interface TransactionId {
+  readonly writer: number;
+  readonly counter: number;
+}
+
+export function formatTransactionId(writer: number, counter: number): string {
+  return `${writer.toString(16).padStart(12, '0')}-${counter}`;
+}
+
+export function parseTransactionId(text: string): TransactionId | undefined {
+  const match = /^([0-9a-f]{12})-([1-9]\d{0,14})$/.exec(text);
+  if (match === null) return undefined;
+  return { writer: Number.parseInt(match[1] as string, 16), counter: Number(match[2]) };
+}
+
+export class WriterIds {
+  floor = 0;
+  last = 0;
+  /** Number of the newest transaction this writer committed. */
+  newest = 0;
+  readonly missing = new Set<number>();
+  changed = false;
+
+  noteCommitted(counter: number, number: number): void {
+    this.changed = true;
+    this.newest = number;
+    if (counter <= this.last) {
+      this.missing.delete(counter);
+      return;
+    }
+    if (counter - this.last > MAX_EXCEPTIONS) this.#raise(counter - MAX_EXCEPTIONS);
+    for (let skipped = Math.max(this.last, this.floor) + 1; skipped < counter; skipped++) this.missing.add(skipped);
+    this.last = counter;
+    if (this.last - this.floor > WINDOW) this.#raise(this.last - WINDOW);
+    while (this.missing.size > MAX_EXCEPTIONS) this.#raise(this.missing.values().next().value as number);
+  }
+
+  /** Undefined: too old to know. */
+  outcome(counter: number): 'committed' | 'unknown' | undefined {
+    if (counter <= this.floor) return undefined;
+    return counter <= this.last && !this.missing.has(counter) ? 'committed' : 'unknown';
+  }
+
+  #raise(floor: number): void {
+    if (floor <= this.floor) return;
+    this.floor = floor;
+    for (const counter of this.missing) if (counter <= floor) this.missing.delete(counter);
+  }
+}
+
+export function encodeWriterIds(ids: WriterIds): Uint8Array {
+  const cell = new Uint8Array(ROW_FIXED_BYTES + ids.missing.size * 6);
+  writeU48(cell, 1, ids.floor);
+  writeU48(cell, 7, ids.last);
+  writeU48(cell, 13, ids.newest);
+  writeU16(cell, 19, ids.missing.size);
+  let at = ROW_FIXED_BYTES;
+  for (const counter of ids.missing) {
+    writeU48(cell, at, counter);
+    at += 6;
+  }
+  return cell;
+}
+
+export function decodeWriterIds(cell: Uint8Array): WriterIds {
+  const count = cell.length < ROW_FIXED_BYTES ? -1 : readU16(cell, 19);
+  if (count < 0 || cell.length !== ROW_FIXED_BYTES + count * 6) throw new CorruptionError('a row of transaction ids is malformed');
+  const ids = new WriterIds();
+  ids.floor = readU48(cell, 1);
+  ids.last = readU48(cell, 7);
+  ids.newest = readU48(cell, 13);
+  for (let i = 0; i < count; i++) ids.missing.add(readU48(cell, ROW_FIXED_BYTES + i * 6));
+  return ids;
+}
+
+export function writerKey(writer: number): Uint8Array {
+  const key = new Uint8Array(6);
+  for (let i = 5, rest = writer; i >= 0; i--, rest = Math.floor(rest / 256)) key[i] = rest % 256;
+  return key;
+}
+
+export function writerOfKey(key: Uint8Array): number {
+  let writer = 0;
+  for (const byte of key) writer = writer * 256 + byte;
+  return writer;
+}
+
+/** All writers of a database, rows loaded when first asked for. */
+export class TransactionIds {
+  readonly #writers = new Map<number, WriterIds>();
+  readonly #loadRow: (writer: number) => Uint8Array | undefined;
+
+  constructor(loadRow: (writer: number) => Uint8Array | undefined) {
+    this.#loadRow = loadRow;
+  }
+
+  writer(writer: number): WriterIds {
+    let ids = this.#writers.get(writer);
+    if (ids === undefined) {
+      const row = this.#loadRow(writer);
+      ids = row === undefined ? new WriterIds() : decodeWriterIds(row);
+      this.#writers.set(writer, ids);
+    }
+    return ids;
+  }
+
+  noteCommitted(writer: number, counter: number, number: number): void {
+    this.writer(writer).noteCommitted(counter, number);
+  }
+
+  /** Rows to write at a checkpoint: changed since the last call, by key order. */
+  takeChanged(): { writer: number; row: Uint8Array }[] {
+    const rows: { writer: number; row: Uint8Array }[] = [];
+    for (const [writer, ids] of this.#writers) {
+      if (!ids.changed) continue;
+      ids.changed = false;
+      rows.push({ writer, row: encodeWriterIds(ids) });
+    }
+    return rows.sort((a, b) => a.writer - b.writer);
+  }
+}
