@@ -19,9 +19,9 @@ export const systemRandom: Random = {
 };
 
 export const systemTimers: Timers = {
-  after(delayMs: number, fn: () => void): Timer {
+  after(delayMs: number, fn: () => void, keepAlive = false): Timer {
     const timer = setTimeout(fn, delayMs);
-    timer.unref();
+    if (!keepAlive) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
   nextTurn: (fn: () => void): void => {
