@@ -1,0 +1,139 @@
+/**
+ * Makes `dist/`: what is shipped. Opening a database is mostly loading code, so each door is one file:
+ *
+ *   index.cjs    the engine and every public name; the only copy of the code
+ *   index.mjs    the same names for `import`, taken from index.cjs: a program that imports and requires has one engine
+ *   engine.*     the door for database builders, where src/engine.ts exists; shares index.cjs
+ *   cli.mjs      the command `sop`, complete in itself
+ *   types/       the declarations, CommonJS-flavoured like the code; index.d.mts is their `import` side
+ *
+ * `node scripts/bundle.mjs [--source <folder>] [--out <folder>]`
+ */
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+import { run, Stop, seconds } from './process.mjs';
+import { root } from './setup.mjs';
+
+/** Optional peers are loaded when asked for, from where the application installed them. */
+const external = ['ioredis', 'cassandra-driver'];
+
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node22.12',
+  external,
+  // Names stay readable in stack traces; comments and white space only cost loading time.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  keepNames: false,
+  legalComments: 'none',
+  charset: 'utf8',
+  logLevel: 'warning',
+};
+
+/** In a CommonJS bundle `import.meta` has to be made up from what CommonJS knows about its file. */
+const importMeta = {
+  define: {
+    'import.meta.url': '__importMetaUrl',
+    'import.meta.filename': '__filename',
+    'import.meta.dirname': '__dirname',
+  },
+  banner: { js: "const __importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
+};
+
+const doorNames = ['index', 'engine'];
+
+async function bundleDoors(source, out) {
+  const names = doorNames.filter((name) => existsSync(join(source, `${name}.ts`)));
+  const only = names.length === 1;
+  const entry = only
+    ? `export * from './index.ts';`
+    : names.map((name) => `export * as ${name} from './${name}.ts';`).join('\n');
+  const shared = join(out, only ? 'index.cjs' : 'sop.cjs');
+  await build({
+    ...common,
+    ...importMeta,
+    stdin: { contents: entry, resolveDir: source, sourcefile: 'doors.ts', loader: 'ts' },
+    format: 'cjs',
+    outfile: shared,
+  });
+  const loaded = createRequire(pathToFileURL(shared))(shared);
+  for (const name of names) {
+    const members = Object.keys(only ? loaded : loaded[name]).sort();
+    if (!only) writeFileSync(join(out, `${name}.cjs`), `module.exports=require('./sop.cjs').${name};\n`);
+    writeFileSync(
+      join(out, `${name}.mjs`),
+      `import all from './${name}.cjs';\n${members.map((member) => `export const ${member} = all.${member};`).join('\n')}\n`,
+    );
+  }
+  return names;
+}
+
+async function bundleCommand(source, out) {
+  const entry = join(source, 'cli', 'main.ts');
+  if (!existsSync(entry)) return;
+  const outfile = join(out, 'cli.mjs');
+  await build({ ...common, entryPoints: [entry], format: 'esm', outfile, banner: { js: '#!/usr/bin/env node' } });
+  chmodSync(outfile, 0o755);
+}
+
+async function declare(source, out, names) {
+  const types = join(out, 'types');
+  const entries = names.map((name) => join(source, `${name}.ts`));
+  const project = join(out, 'tsconfig.types.json');
+  const compilerOptions = {
+    noEmit: false,
+    declaration: true,
+    emitDeclarationOnly: true,
+    stripInternal: true,
+    rootDir: source,
+    outDir: types,
+    typeRoots: [join(root, 'node_modules', '@types')],
+  };
+  writeFileSync(
+    project,
+    JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files: entries }),
+  );
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { code, output } = await run(process.execPath, [tsc, '-p', project], { capture: true });
+  rmSync(project);
+  if (code !== 0) throw new Stop(`the declarations cannot be made:\n${output}`);
+  for (const name of readdirSync(types, { recursive: true })) {
+    const file = join(types, String(name));
+    if (!file.endsWith('.d.ts')) continue;
+    const text = readFileSync(file, 'utf8').replace(
+      /((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(['"])/g,
+      '$1.js$2',
+    );
+    writeFileSync(file, text);
+  }
+  writeFileSync(join(types, 'package.json'), '{ "type": "commonjs" }\n');
+  for (const name of names) writeFileSync(join(out, `${name}.d.mts`), `export * from './types/${name}.js';\n`);
+}
+
+/** Builds everything that `source` has doors for into `out`, which is emptied first. */
+export async function bundle({ source = join(root, 'src'), out = join(root, 'dist') } = {}) {
+  if (!existsSync(join(source, 'index.ts'))) throw new Stop('src/index.ts is not there yet: nothing to bundle.');
+  const start = Date.now();
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  const names = await bundleDoors(source, out);
+  await Promise.all([bundleCommand(source, out), declare(source, out, names)]);
+  const sizes = readdirSync(out)
+    .filter((name) => /\.[cm]js$/.test(name))
+    .map((name) => `${name} ${(statSync(join(out, name)).size / 1024).toFixed(1)} KiB`);
+  console.log(`bundle in ${relative(process.cwd(), out) || '.'} (${seconds(start)}): ${sizes.join(', ')}`);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { values } = parseArgs({ options: { source: { type: 'string' }, out: { type: 'string' } } });
+  const options = Object.fromEntries(Object.entries(values).map(([name, path]) => [name, resolve(path)]));
+  await bundle(options).catch((error) => {
+    console.error(error instanceof Stop ? error.message : error);
+    process.exitCode = 1;
+  });
+}
