@@ -22,9 +22,15 @@ const say = (text) => console.log(`sop set-up: ${text}`);
 
 // --- a Node that is new enough -------------------------------------------------------------------------------------
 
-export function nodeIsSupported(version = process.versions.node) {
-  const [major, minor] = version.split('.').map(Number);
-  return major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+/** New enough, and with the headers that the native module is compiled against (Windows has them elsewhere). */
+export function nodeIsSupported() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const newEnough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  return newEnough && (process.platform === 'win32' || hasHeaders());
+}
+
+function hasHeaders() {
+  return existsSync(join(dirname(process.execPath), '..', 'include', 'node', 'node_api.h'));
 }
 
 /** The package that carries Node's program and headers for this platform. The package called `node` lacks the headers. */
@@ -53,7 +59,8 @@ async function fetchedNode() {
   const program = join(folder, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   if (existsSync(program)) return program;
   say(
-    `this is Node ${process.version}, ${OLDEST_NODE.join('.')} or newer is needed: fetching Node ${FETCHED_NODE} from npm ...`,
+    `this is Node ${process.version}; ${OLDEST_NODE.join('.')} or newer with its headers is needed: ` +
+      `fetching Node ${FETCHED_NODE} from npm ...`,
   );
   const start = Date.now();
   rmSync(folder, { recursive: true, force: true });
