@@ -1,0 +1,290 @@
+/**
+ * What a transaction has changed in one store so far: records in log form, in the order of the calls. While only blind
+ * writes come it is nothing but that; the first read builds an index, which is then kept current.
+ *
+ * Invariants:
+ *  1. The section is what the memory table takes in: of two records of one key the later counts, and a record of a key
+ *     counts over a range removal, wherever they stand. So a range removal takes back the puts before it: it turns them
+ *     into OP_NOOP in place or, where a mark protects them, puts explicit removals behind them.
+ *  2. A replaced record is turned into OP_NOOP when the index exists and no mark protects it; its RECORD_KNOWN and
+ *     RECORD_EXISTED then pass to the record that replaced it: they speak of the time before the transaction.
+ *  3. Words 2 and 3 stay zero. Every version reads as `PENDING_NUMBER`, above all numbers of the log.
+ *  4. Addresses and cursors are void after `truncate`, `reset` or release.
+ */
+import { assert } from '../base/assert.ts';
+import { compareKeys } from '../base/bytes.ts';
+import {
+  OP_NOOP,
+  OP_PUT,
+  OP_RANGE_REMOVE,
+  OP_REMOVE,
+  RANGE_UNBOUNDED,
+  RECORD_EXISTED,
+  RECORD_KNOWN,
+} from '../log/record.ts';
+import { IndexNodes, NODE_SHIFT } from './index-nodes.ts';
+import type { RangeRemovals } from './range-removals.ts';
+import { FIRST_ADDRESS, NO_CELL, RecordArena } from './record-arena.ts';
+import type { RecordCursor } from './record-cursor.ts';
+import { RecordIndex } from './record-index.ts';
+
+/** The version that records of an uncommitted transaction show: greater than any number in a log. */
+export const PENDING_NUMBER = 2 ** 48;
+
+const FRESH_ARENA_BYTES = 4096;
+const FRESH_LEAVES = 8;
+const EXISTENCE = (RECORD_KNOWN | RECORD_EXISTED) << 8;
+
+export class WriteBuffer {
+  storeId = 0;
+  readonly arena: RecordArena;
+  /** Records in the section, taken back ones included. */
+  recordCount = 0;
+  /** Of these, range removals. */
+  rangeRemovals = 0;
+  /** Undefined until the first read; see `index`. */
+  #index: RecordIndex | undefined = undefined;
+  #indexed = false;
+  /** Records before this word are not changed in place: a mark may come back to them. */
+  #protectedWords = FIRST_ADDRESS;
+
+  constructor(arenaBytes = FRESH_ARENA_BYTES) {
+    this.arena = new RecordArena(new ArrayBuffer(arenaBytes), true);
+  }
+
+  // ---- changes ----
+
+  /** `flags`: RECORD_KNOWN and RECORD_EXISTED, of the key's state before this call. Answers the record's address. */
+  put(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    cell: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+    flags = 0,
+  ): number {
+    const address = this.arena.appendRecord(OP_PUT, flags, key, keyStart, keyEnd, cell, cellStart, cellEnd);
+    this.#added(address);
+    return address;
+  }
+
+  remove(key: Uint8Array, keyStart: number, keyEnd: number, flags = 0): number {
+    const address = this.arena.appendRecord(OP_REMOVE, flags, key, keyStart, keyEnd, NO_CELL, 0, 0);
+    this.#added(address);
+    return address;
+  }
+
+  /** Takes in a record that was written in place (`arena.reserve`, `arena.finish`): any op but OP_RANGE_REMOVE. */
+  added(address: number): void {
+    this.#added(address);
+  }
+
+  /** Removes [lower, upper); undefined: to the end of the store. Nothing where the range is empty. */
+  clearRange(lower: Uint8Array, upper: Uint8Array | undefined): void {
+    if (upper !== undefined && compareKeys(lower, upper) >= 0) return;
+    this.#takeBack(lower, upper);
+    const flags = upper === undefined ? RANGE_UNBOUNDED : 0;
+    const bound = upper ?? NO_CELL;
+    const { arena } = this;
+    const address = arena.appendRecord(OP_RANGE_REMOVE, flags, lower, 0, lower.length, bound, 0, bound.length);
+    this.recordCount++;
+    this.rangeRemovals++;
+    if (this.#indexed) (this.#index as RecordIndex).insert(address);
+  }
+
+  // ---- reading ----
+
+  /** True where nothing was changed. */
+  get isEmpty(): boolean {
+    return this.recordCount === 0;
+  }
+
+  /** The index over the records, built now if need be. */
+  get index(): RecordIndex {
+    if (!this.#indexed) this.#buildIndex();
+    return this.#index as RecordIndex;
+  }
+
+  /** Address of the key's record that counts, 0 where the buffer has none. Range removals are not looked at. */
+  find(key: Uint8Array, start: number, end: number): number {
+    if (this.recordCount === 0) return 0;
+    const address = this.index.find(key, start, end, Infinity);
+    if (address === 0 || ((this.arena.words[address] as number) & 0xff) === OP_NOOP) return 0;
+    return address;
+  }
+
+  /** Whether a range removal of this buffer covers the key (a record of the key counts more). */
+  covers(key: Uint8Array, start: number, end: number): boolean {
+    if (this.rangeRemovals === 0) return false;
+    return (this.index.removals?.newestCovering(key, start, end, Infinity) ?? 0) !== 0;
+  }
+
+  get removals(): RangeRemovals | undefined {
+    return this.rangeRemovals === 0 ? undefined : this.index.removals;
+  }
+
+  /** In key order, removals included: reading and spilling. Range removals beside: `removals`. */
+  cursor(): RecordCursor {
+    return this.index.cursor(Infinity);
+  }
+
+  // ---- the section ----
+
+  /** The section is `sectionBytes[sectionStart, sectionStart + sectionLength)`, until the next change. */
+  get sectionBytes(): Uint8Array {
+    return this.arena.bytes;
+  }
+
+  get sectionStart(): number {
+    return FIRST_ADDRESS * 4;
+  }
+
+  get sectionLength(): number {
+    return (this.arena.usedWords - FIRST_ADDRESS) * 4;
+  }
+
+  // ---- marks ----
+
+  /** A place to come back to by `truncate`. What is there now is not changed in place from here on. */
+  mark(): number {
+    this.#protectedWords = this.arena.usedWords;
+    return this.arena.usedWords;
+  }
+
+  /** Undoes everything since the mark. The index is built anew at the next read. */
+  truncate(mark: number): void {
+    if (mark === this.arena.usedWords) return;
+    this.arena.truncate(mark);
+    this.#protectedWords = mark;
+    this.recordCount = 0;
+    this.rangeRemovals = 0;
+    for (let at = FIRST_ADDRESS; at < mark; at = this.arena.after(at)) {
+      this.recordCount++;
+      if (((this.arena.words[at] as number) & 0xff) === OP_RANGE_REMOVE) this.rangeRemovals++;
+    }
+    this.#dropIndex();
+  }
+
+  /** Empty, memory kept. */
+  reset(): void {
+    this.arena.reset();
+    this.recordCount = 0;
+    this.rangeRemovals = 0;
+    this.#protectedWords = FIRST_ADDRESS;
+    this.#dropIndex();
+  }
+
+  /** Memory held. */
+  get sizeBytes(): number {
+    return this.arena.capacityBytes + (this.#index?.nodes.sizeBytes ?? 0);
+  }
+
+  #added(address: number): void {
+    this.recordCount++;
+    if (this.#indexed) this.#insert(address);
+  }
+
+  #insert(address: number): void {
+    const words = this.arena.words;
+    const older = (this.#index as RecordIndex).insert(address);
+    if (older === 0) return;
+    // A record that was taken back by a range removal keeps its flags, but what they say still holds.
+    words[address] = (((words[address] as number) & ~EXISTENCE) | ((words[older] as number) & EXISTENCE)) >>> 0;
+    if (older >= this.#protectedWords) words[older] = (((words[older] as number) & ~0xff) | OP_NOOP) >>> 0;
+  }
+
+  #buildIndex(): void {
+    if (this.#index === undefined) {
+      this.#index = new RecordIndex({
+        arena: this.arena,
+        nodes: new IndexNodes(FRESH_LEAVES),
+        baseNumber: PENDING_NUMBER,
+        linked: false,
+      });
+    }
+    this.#indexed = true;
+    const end = this.arena.usedWords;
+    for (let at = FIRST_ADDRESS; at < end; at = this.arena.after(at)) {
+      const op = (this.arena.words[at] as number) & 0xff;
+      if (op === OP_RANGE_REMOVE) this.#index.insert(at);
+      else if (op !== OP_NOOP) this.#insert(at);
+    }
+  }
+
+  #dropIndex(): void {
+    if (!this.#indexed) return;
+    this.#indexed = false;
+    this.#index?.reset();
+    this.#index?.nodes.reset();
+  }
+
+  /** Undoes this buffer's own puts in a range that is about to be removed. */
+  #takeBack(lower: Uint8Array, upper: Uint8Array | undefined): void {
+    if (this.recordCount === this.rangeRemovals) return;
+    const index = this.index;
+    if (index.keys === 0) return;
+    const nodes = index.nodes;
+    let leaf = index.seekLeaf(lower, 0, lower.length);
+    let slot = index.foundSlot;
+    let stop = 0;
+    let stopLeaf = 0;
+    if (upper !== undefined) {
+      stopLeaf = index.seekLeaf(upper, 0, upper.length);
+      stop = index.foundSlot;
+    }
+    const again: number[] = [];
+    for (; leaf !== 0; leaf = nodes.leafNext[leaf] as number, slot = 0) {
+      const end = leaf === stopLeaf ? stop : (nodes.leafCount[leaf] as number);
+      for (; slot < end; slot++) this.#takeBackRecord(nodes.leafRefs[(leaf << NODE_SHIFT) + slot] as number, again);
+      if (leaf === stopLeaf) break;
+    }
+    for (const address of again) this.#removeAgain(address);
+  }
+
+  #takeBackRecord(address: number, again: number[]): void {
+    const words = this.arena.words;
+    const word0 = words[address] as number;
+    const op = word0 & 0xff;
+    if (op === OP_NOOP || (op === OP_REMOVE && this.#protectedWords > FIRST_ADDRESS)) return;
+    if (address < this.#protectedWords) again.push(address);
+    // Behind a mark an older record of the key may stand protected: then only a removal keeps it from counting again.
+    else words[address] = ((word0 & ~0xff) | (this.#protectedWords > FIRST_ADDRESS ? OP_REMOVE : OP_NOOP)) >>> 0;
+  }
+
+  #removeAgain(address: number): void {
+    const key = this.arena.copyKey(address);
+    this.remove(key, 0, key.length);
+  }
+}
+
+export interface WriteBufferPoolOptions {
+  /** Buffers kept for reuse (default 64). */
+  readonly keep?: number;
+  /** Buffers that hold more memory than this are dropped (default 8 MiB). */
+  readonly keepBytes?: number;
+}
+
+/** Buffers in rotation: a lone small transaction allocates none. */
+export class WriteBufferPool {
+  readonly #free: WriteBuffer[] = [];
+  readonly #keep: number;
+  readonly #keepBytes: number;
+
+  constructor(options: WriteBufferPoolOptions = {}) {
+    this.#keep = options.keep ?? 64;
+    this.#keepBytes = options.keepBytes ?? 8 * 1024 * 1024;
+  }
+
+  acquire(storeId: number): WriteBuffer {
+    const buffer = this.#free.pop() ?? new WriteBuffer();
+    assert(buffer.isEmpty, 'a buffer in the pool is empty');
+    buffer.storeId = storeId;
+    return buffer;
+  }
+
+  release(buffer: WriteBuffer): void {
+    buffer.reset();
+    if (this.#free.length < this.#keep && buffer.sizeBytes <= this.#keepBytes) this.#free.push(buffer);
+  }
+}
