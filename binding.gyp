@@ -9,11 +9,13 @@
         "native/commit_log_thread.cc",
         "native/crc32c.cc",
         "native/file.cc",
+        "native/random.cc",
         "native/status.cc"
       ],
       "defines": ["NAPI_VERSION=8", "NODE_GYP_MODULE_NAME=sop"],
       "conditions": [
         ["OS=='win'", {
+          "libraries": ["bcrypt.lib"],
           "sources": ["native/file_windows.cc", "native/file_lock_windows.cc"],
           "defines": ["UNICODE", "_UNICODE", "NOMINMAX", "WIN32_LEAN_AND_MEAN"],
           "msvs_settings": {

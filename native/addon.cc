@@ -10,6 +10,7 @@
 #include "aligned_buffer.h"
 #include "async_worker.h"
 #include "crc32c.h"
+#include "random.h"
 #include "status.h"
 
 namespace sop {
@@ -17,7 +18,7 @@ namespace sop {
 namespace {
 
 // Raised whenever a function's arguments or answer change; the loader passes over a binary of another number.
-constexpr int32_t kInterfaceVersion = 1;
+constexpr int32_t kInterfaceVersion = 2;
 
 const Result kNotOpen = Failure(EBADF);
 
@@ -303,6 +304,14 @@ napi_value Checksum(napi_env env, napi_callback_info info) {  // (bytes, start, 
   return value;
 }
 
+napi_value RandomFill(napi_env env, napi_callback_info info) {  // (into)
+  Arguments<1> arguments(env, info);
+  size_t length;
+  uint8_t* into = arguments.Bytes(0, &length);
+  if (!arguments.ok()) return nullptr;
+  return Number(env, FillRandom(into, length));
+}
+
 napi_value NameOfError(napi_env env, napi_callback_info info) {  // (errno) -> 'ENOENT'
   Arguments<1> arguments(env, info);
   int32_t error = arguments.Int(0);
@@ -344,6 +353,7 @@ constexpr Export kExports[] = {
     {"allocate", Allocate},
     {"crc32c", Checksum<Crc32c>},
     {"crc32cPortable", Checksum<PortableCrc32c>},
+    {"randomFill", RandomFill},
     {"errorName", NameOfError},
 };
 

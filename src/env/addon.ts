@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The number in `native/addon.cc`; a binary of another one is passed over. */
-const INTERFACE_VERSION = 1;
+const INTERFACE_VERSION = 2;
 
 /** Below zero: a failure, -(stage << 16 | errno). At or above: the answer. */
 export type Result = number;
@@ -52,6 +52,7 @@ export interface NativeAddon {
   allocate(sizeBytes: number): Uint8Array;
   crc32c(bytes: Uint8Array, start: number, end: number, seed: number): number;
   crc32cPortable(bytes: Uint8Array, start: number, end: number, seed: number): number;
+  randomFill(into: Uint8Array): Result;
   errorName(errno: number): string;
 }
 

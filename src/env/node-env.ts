@@ -1,14 +1,15 @@
 /** The real world over the native module. */
 
 import { installChecksum, portableCrc32c } from '../base/checksum.ts';
-import { NativeMissingError } from '../base/errors.ts';
-import { addonFailure, loadAddon, type NativeAddon, platformName } from './addon.ts';
-import type { Env } from './env.ts';
+import { loadAddon, type NativeAddon } from './addon.ts';
+import type { Env, Random } from './env.ts';
+import { ioError } from './io-error.ts';
+import { nativeMissing } from './native-missing.ts';
 import { NodeFiles } from './node-files.ts';
-import { systemClock, systemProcess, systemRandom, systemTimers } from './system-world.ts';
+import { systemClock, systemProcess, systemTimers } from './system-world.ts';
 
 /** Below this the call into the native module costs more than the portable loop. */
-const NATIVE_CHECKSUM_FROM_BYTES = 96;
+const NATIVE_CHECKSUM_FROM_BYTES = 64;
 
 let env: Env | undefined;
 
@@ -23,23 +24,13 @@ export function hasNativeModule(): boolean {
   return loadAddon() !== undefined;
 }
 
-/** What is missing, on which platform, and what to do about it. */
-export function nativeMissing(): NativeMissingError {
-  const platform = platformName();
-  return new NativeMissingError(
-    `there is no native module of SOP for ${platform}, so this database can be read but not written; install a ` +
-      `package that has prebuilds/${platform}/sop.node, or build it with a C++20 compiler: node scripts/build-native.mjs`,
-    { details: { platform }, cause: addonFailure() },
-  );
-}
-
 function build(addon: NativeAddon | undefined): Env {
   if (addon === undefined) throw nativeMissing();
   installChecksum(checksumOf(addon));
   return {
     files: new NodeFiles(addon),
     clock: systemClock,
-    random: systemRandom,
+    random: randomOf(addon),
     timers: systemTimers,
     process: systemProcess(),
   };
@@ -51,4 +42,14 @@ function checksumOf(addon: NativeAddon): (bytes: Uint8Array, start: number, end:
     end - start < NATIVE_CHECKSUM_FROM_BYTES
       ? portableCrc32c(bytes, start, end, seed)
       : native(bytes, start, end, seed);
+}
+
+/** Not node:crypto: loading it takes 3 ms, more than half of what opening a database may. */
+function randomOf(addon: NativeAddon): Random {
+  return {
+    fill(bytes) {
+      const result = addon.randomFill(bytes);
+      if (result < 0) throw ioError('random', '', addon.errorName(-result & 0xffff));
+    },
+  };
 }
