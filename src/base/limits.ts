@@ -22,3 +22,13 @@ export const MAX_STORE_NAME_BYTES = 512;
 export const MAX_BATCH_BYTES = 256 * 1024 * 1024;
 /** Store ids below this belong to the engine itself. */
 export const FIRST_USER_STORE_ID = 64;
+/** Arrays, objects, maps and the like within one another, in a value. */
+export const MAX_VALUE_NESTING = 512;
+/** All strings of one value together, in UTF-16 code units: a reader cuts them from one string, and V8 ends those at 2^29. */
+export const MAX_VALUE_TEXT_UNITS = 500_000_000;
+/** Objects with more fields than this carry their field names with them. */
+export const MAX_SHAPE_FIELDS = 64;
+/** All field names of a shape together, in UTF-8 bytes. */
+export const MAX_SHAPE_NAME_BYTES = 2048;
+/** Shapes a database defines; objects of further shapes carry their field names with them. */
+export const MAX_SHAPES = 4096;
