@@ -175,8 +175,9 @@ export class MemoryFile implements File {
     if (position + length > content.sizeBytes) content.truncate(position + length);
   }
 
-  allocateSync(_position: number, _length: number): void {
-    this.#writable('allocate');
+  allocateSync(position: number, length: number): void {
+    const content = this.#writable('allocate');
+    if (position + length > content.sizeBytes) content.truncate(position + length);
   }
 
   truncateSync(sizeBytes: number): void {
