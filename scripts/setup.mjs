@@ -76,6 +76,7 @@ async function fetchedNode() {
 /** Starts `run.mjs` again under a supported Node; answers its exit code. */
 export async function restartUnderSupportedNode(args) {
   const program = await fetchedNode();
+  if (process.env.SOP_NPM_CLI !== undefined) throw new Stop(`the fetched Node at ${process.execPath} is of no use.`);
   const env = { ...process.env, SOP_NPM_CLI: npmCli(), PATH: dirname(program) + delimiter + (process.env.PATH ?? '') };
   const { code } = await run(program, [join(root, 'scripts', 'run.mjs'), ...args], { env });
   return code;
@@ -143,11 +144,11 @@ function filesUnder(folder) {
 
 // --- the parts -----------------------------------------------------------------------------------------------------
 
-/** True where `node_modules` holds just what the lock file says, whoever installed it. */
-function installedAsLocked() {
+/** True where `node_modules` in `folder` holds just what the lock file there says, whoever installed it. */
+function installedAsLocked(folder) {
   try {
-    const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
-    const present = JSON.parse(readFileSync(join(root, 'node_modules', '.package-lock.json'), 'utf8')).packages;
+    const wanted = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
+    const present = JSON.parse(readFileSync(join(folder, 'node_modules', '.package-lock.json'), 'utf8')).packages;
     return Object.entries(wanted).every(
       ([path, entry]) =>
         path === '' || (present[path]?.version ?? (entry.optional ? entry.version : '')) === entry.version,
@@ -157,18 +158,19 @@ function installedAsLocked() {
   }
 }
 
-async function setUpDependencies() {
-  const hash = hashOf(['package.json', 'package-lock.json']);
-  const installed = existsSync(join(root, 'node_modules', '.package-lock.json'));
-  if (installed && readState().dependencies === hash) return;
-  if (!installedAsLocked()) {
-    say('installing the development packages from npm ...');
+/** Installs what the lock file in `folder` (below the root) names; `part` is the name under which that is remembered. */
+async function install(part, folder, what) {
+  const hash = hashOf([join(folder, 'package.json'), join(folder, 'package-lock.json')]);
+  const here = join(root, folder);
+  if (existsSync(join(here, 'node_modules', '.package-lock.json')) && readState()[part] === hash) return;
+  if (!installedAsLocked(here)) {
+    say(`installing ${what} from npm ...`);
     const start = Date.now();
     // Not `npm ci`: it refuses a lock file that lacks the optional packages of platforms the registry did not offer.
-    await npm(['install', '--no-save', '--ignore-scripts'], root, 'npm install');
+    await npm(['install', '--no-save', '--ignore-scripts', '--prefix', here], here, 'npm install');
     say(`packages installed (${seconds(start)})`);
   }
-  remember('dependencies', hash);
+  remember(part, hash);
 }
 
 async function setUpNative() {
@@ -216,7 +218,11 @@ async function needCompiler() {
   }
 }
 
-const parts = { dependencies: setUpDependencies, native: setUpNative };
+const parts = {
+  dependencies: () => install('dependencies', '', 'the development packages'),
+  native: setUpNative,
+  bench: () => install('bench', 'bench', 'the peers of the comparison'),
+};
 
 export async function setUp(needs) {
   for (const part of needs) await parts[part]();

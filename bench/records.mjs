@@ -1,0 +1,75 @@
+/**
+ * The data of every work, the same for every peer: random keys of 16 characters, objects of about 105 bytes as JSON.
+ *
+ * Values come from a pool made before the clock starts, so that making objects is nobody's time; record i holds
+ * pool[i % pool size], and every read is checked by the sum of the ids it decoded.
+ */
+
+const POOL = 16384;
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
+
+/** A small seeded generator (xorshift-multiply mixing of a counter); answers 32 bits at a time. */
+export function generator(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let x = state;
+    x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
+    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+    return (x ^ (x >>> 15)) >>> 0;
+  };
+}
+
+function randomText(next, length, start = 0) {
+  let text = '';
+  for (let i = start; i < length; i++) text += ALPHABET[next() & 31];
+  return text;
+}
+
+/** `count` different random keys, in random order. */
+export function randomKeys(count, seed) {
+  const next = generator(seed);
+  const keys = new Array(count);
+  for (let i = 0; i < count; i++) keys[i] = randomText(next, 16);
+  return keys;
+}
+
+const CITIES = ['Lisbon', 'Oslo', 'Nairobi', 'Quito', 'Hanoi', 'Perth', 'Zagreb', 'Lima'];
+
+export function valuePool(seed) {
+  const next = generator(seed ^ 0x5bd1e995);
+  const values = new Array(POOL);
+  for (let i = 0; i < POOL; i++) {
+    const name = randomText(next, 9);
+    values[i] = {
+      id: 100000 + i,
+      name,
+      email: `${name}@example.org`,
+      age: 18 + (next() % 70),
+      city: CITIES[next() & 7],
+      score: (next() % 100000) / 10,
+      active: (next() & 1) === 1,
+    };
+  }
+  return values;
+}
+
+/** What every work needs: keys, values by number, and random picks. */
+export function makeRecords({ count, seed }) {
+  const keys = randomKeys(count, seed);
+  const pool = valuePool(seed);
+  return {
+    count,
+    keys,
+    pool,
+    idOf: (i) => 100000 + (i % POOL),
+    valueOf: (i) => pool[i % POOL],
+    /** The numbers of all records in the order of their keys. */
+    sortedOrder: () => Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => (keys[a] < keys[b] ? -1 : 1)),
+    insertOrder: () => Uint32Array.from({ length: count }, (_, i) => i),
+    picks: (howMany, below, pickSeed) => {
+      const next = generator(seed + pickSeed);
+      return Uint32Array.from({ length: howMany }, () => next() % below);
+    },
+  };
+}
