@@ -19,7 +19,7 @@ export function open(folder, { cache = false } = {}) {
   return {
     writeBatch: (keys, values, order, from, to) =>
       db.batch(() => {
-        for (let i = from; i < to; i++) db.put(keys[order[i]], values(order[i]));
+        for (let i = from; i < to; i++) void db.put(keys[order[i]], values(order[i]));
       }),
     settle: () => {},
     gets: (keys, picks, from, to) => {
@@ -58,8 +58,8 @@ export function open(folder, { cache = false } = {}) {
       db.transaction(() => {
         const a = db.get(from);
         const b = db.get(to);
-        db.put(from, { ...a, score: a.score - amount });
-        db.put(to, { ...b, score: b.score + amount });
+        void db.put(from, { ...a, score: a.score - amount });
+        void db.put(to, { ...b, score: b.score + amount });
       }),
     close: () => db.close(),
   };
