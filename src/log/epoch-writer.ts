@@ -1,0 +1,134 @@
+/**
+ * The epoch file that a log is writing: where the next batch goes, what it follows, and the space ahead of it.
+ *
+ * Space: appends are cheapest into blocks that were written with zeros before, so zeros are kept ahead, in the background
+ * (`reserve`) for asynchronous commits and step by step on the calling thread for synchronous ones. A batch is issued only
+ * into space that is there (`ensure`), so that a full disk is met before the first byte of a batch is written, while
+ * "not in" is still the truth. The last HELD_BACK_BYTES are for the engine's own records: adopting a root and removing
+ * files is how space comes back.
+ *
+ * Invariants:
+ *  1. No batch is written where zeros are still being written: commits wait behind the gate.
+ *  2. `end` counts every batch given to the file; `transactionEnd` leaves out notes behind the last transaction, which nobody
+ *     syncs: that is the end which a successor may name.
+ */
+import { alignUp } from '../base/bytes.ts';
+import { DiskFullError } from '../base/errors.ts';
+import type { Env, File } from '../env/env.ts';
+import type { BatchBuilder } from './batch-builder.ts';
+import type { EpochHeader, LogEnd } from './epoch-file.ts';
+import { writeZeros } from './takeover.ts';
+
+const STEP_BYTES = 1024 * 1024;
+const HELD_BACK_BYTES = 256 * 1024;
+const LEAST_AHEAD_BYTES = 1024 * 1024;
+const MOST_AHEAD_BYTES = 4 * 1024 * 1024;
+/** Longer batches go into space that is only allocated: writing zeros first would double their cost. */
+const LARGEST_ZEROED_BYTES = 1024 * 1024;
+
+export class EpochWriter {
+  readonly file: File;
+  readonly header: EpochHeader;
+  end: LogEnd;
+  transactionEnd: LogEnd;
+  /** Commits that wait for the gate, in order. */
+  readonly waiting: BatchBuilder[] = [];
+  /** Reasons to hold commits back: a header not yet synced, zeros being written where the next batch belongs. */
+  gates = 0;
+  readonly #env: Env;
+  /** There is room up to here, and nobody else writes below. */
+  #readyEnd: number;
+  /** Zeros are being written from `#readyEnd` to here. */
+  #fillEnd = 0;
+  #filling: Promise<void> | undefined;
+
+  constructor(env: Env, file: File, header: EpochHeader, end: LogEnd, reservedEnd: number) {
+    this.#env = env;
+    this.file = file;
+    this.header = header;
+    this.end = end;
+    this.transactionEnd = end;
+    this.#readyEnd = reservedEnd;
+  }
+
+  get epoch(): number {
+    return this.header.epoch;
+  }
+
+  get isFilling(): boolean {
+    return this.#filling !== undefined;
+  }
+
+  /** True where `length` bytes at the end would run into zeros that are being written. */
+  runsIntoFill(length: number): boolean {
+    return this.#filling !== undefined && this.end.offset + length > this.#readyEnd;
+  }
+
+  /** True where `length` bytes fit into what is there. */
+  hasRoom(length: number): boolean {
+    return this.end.offset + length <= this.#readyEnd;
+  }
+
+  /** Resolves when no zeros are being written. */
+  async filled(): Promise<void> {
+    while (this.#filling !== undefined) await this.#filling;
+  }
+
+  /** Sees that there is room for `length` bytes more. DiskFullError: nothing has changed. */
+  ensure(length: number, engineOnly: boolean, zeroed: boolean): void {
+    const needed = this.end.offset + length;
+    const ready = this.#filling === undefined ? this.#readyEnd : this.#fillEnd;
+    if (needed + HELD_BACK_BYTES <= ready) return;
+    try {
+      this.#extend(needed + HELD_BACK_BYTES, ready, zeroed && length <= LARGEST_ZEROED_BYTES);
+    } catch (error) {
+      if (!(error instanceof DiskFullError && engineOnly && needed <= ready)) throw error;
+    }
+  }
+
+  #extend(needed: number, ready: number, zeroed: boolean): void {
+    const to = ready + alignUp(needed - ready, STEP_BYTES);
+    this.file.allocateSync(ready, to - ready);
+    if (this.#filling !== undefined) {
+      this.#fillEnd = to;
+      return;
+    }
+    if (zeroed) writeZeros(this.#env, this.file, ready, to);
+    this.#readyEnd = to;
+  }
+
+  /** Counts a batch of `length` bytes as given to the file. */
+  advance(length: number, lastNumber: number, crc: number, hasTransactions: boolean): void {
+    this.end = { offset: this.end.offset + length, number: lastNumber, crc };
+    if (hasTransactions) this.transactionEnd = this.end;
+  }
+
+  /** Starts writing zeros ahead where little is left, in proportion to what the file holds already. */
+  fillAhead(): void {
+    if (this.#filling !== undefined) return;
+    const position = this.end.offset;
+    const ahead = Math.min(MOST_AHEAD_BYTES, Math.max(LEAST_AHEAD_BYTES, position));
+    if (this.#readyEnd - position >= ahead / 2) return;
+    const from = this.#readyEnd;
+    const to = alignUp(position + ahead, STEP_BYTES);
+    if (to <= from) return;
+    try {
+      this.file.allocateSync(from, to - from);
+    } catch {
+      return; // The next batch that needs the room meets the error itself.
+    }
+    this.#fillEnd = to;
+    this.#filling = this.#fill(from, to);
+  }
+
+  async #fill(from: number, to: number): Promise<void> {
+    try {
+      await this.file.reserve(from, to - from);
+      this.#readyEnd = this.#fillEnd;
+    } catch {
+      // Zeros are a matter of speed. Where space or device fail, the batch that goes there says so.
+    } finally {
+      this.#filling = undefined;
+    }
+  }
+}

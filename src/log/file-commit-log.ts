@@ -1,0 +1,515 @@
+/**
+ * The commit log of one writer, in epoch files.
+ *
+ * Invariants:
+ *  1. A batch is acknowledged only after a sync that followed its last byte, and after the seal was then read as zero.
+ *  2. Batches are acknowledged in order. Batch N+1 may be under way before N is durable, but it states no more durable than was
+ *     acknowledged when it was given to the file.
+ *  3. Nothing is tried again. After a failed write, a failed sync or a seal `failed` is set for good: every pending and later
+ *     commit is refused with it, nothing more is written, not even a note.
+ *  4. The first batch of an epoch is written after its header was synced and its seal then read as zero.
+ *  5. A note is written and has left our hands before the next batch is issued, so that batch's sync covers it.
+ *  6. A switch to the next epoch names an end that is durable: it waits for everything before.
+ *
+ * Not for several threads. The owner of a log calls `commitSync` only while `idle`.
+ */
+import { assert } from '../base/assert.ts';
+import { ClosedError, DiskFullError, type SopError } from '../base/errors.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
+import type { File } from '../env/env.ts';
+import { KIND_ROOT } from './batch.ts';
+import { BatchBuilder } from './batch-builder.ts';
+import { type CommitLog, LogFailedError, LogSealedError } from './commit-log.ts';
+import {
+  checkRootLength,
+  type EpochHeader,
+  encodeEpochHeader,
+  epochPath,
+  FIRST_BATCH_POSITION,
+  HEADER_BYTES,
+  isErrno,
+  type LogEnd,
+  listEpochs,
+  logFolder,
+  readSeal,
+  rootCovers,
+  SEAL_POSITION,
+  SECRET_BYTES,
+} from './epoch-file.ts';
+import { EpochWriter } from './epoch-writer.ts';
+import type { EpochScan } from './log-reader.ts';
+import { type LogContext, type TakenEpoch, takeOver } from './takeover.ts';
+
+const PREPARED_BYTES = 1024 * 1024;
+const MAX_FREE_BATCHES = 3;
+
+/** What opening found: where the log ends, and what of it is whose. */
+export interface LogStart {
+  readonly lastNumber: number;
+  readonly root: Uint8Array | undefined;
+  /** Epochs that are there and part of the log, oldest first, with the first number of each. */
+  readonly epochs: readonly EpochStart[];
+  /** The newest epoch as opening read it: the first write takes over from there. */
+  readonly scan: EpochScan | undefined;
+  /** An epoch that opening had to take already. */
+  readonly taken: TakenEpoch | undefined;
+}
+
+export interface EpochStart {
+  readonly epoch: number;
+  readonly firstNumber: number;
+}
+
+interface Pending {
+  readonly batch: BatchBuilder;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  isAnswered: boolean;
+  /** Called once this and all before it are answered. */
+  readonly after: (() => void)[];
+}
+
+interface PreparedFile {
+  readonly epoch: number;
+  readonly file: File;
+  isReady: boolean;
+}
+
+export class FileCommitLog implements CommitLog {
+  readonly writer: number;
+  nextNumber: number;
+  durableNumber: number;
+  failed: SopError | undefined;
+
+  readonly #context: LogContext;
+  readonly #block: Uint8Array;
+  readonly #free: BatchBuilder[] = [];
+  readonly #epochs: EpochStart[];
+  #open: BatchBuilder | undefined;
+  #writer: EpochWriter | undefined;
+  #scan: EpochScan | undefined;
+  #root: Uint8Array | undefined;
+  /** Batches given to a file and not yet answered, waiting ones included, oldest first. */
+  readonly #pending: Pending[] = [];
+  #prepared: PreparedFile | undefined;
+  #preparing: Promise<void> | undefined;
+  #switching: Promise<void> | undefined;
+  #noted = true;
+  #closed = false;
+  readonly #onRelease = (batch: BatchBuilder): void => {
+    if (this.#open === batch) this.#open = undefined;
+    if (this.#free.length < MAX_FREE_BATCHES) this.#free.push(batch);
+  };
+
+  constructor(context: LogContext, start: LogStart) {
+    this.#context = context;
+    this.writer = context.writer;
+    this.nextNumber = start.lastNumber + 1;
+    this.durableNumber = start.lastNumber;
+    this.#root = start.root;
+    this.#scan = start.scan;
+    this.#epochs = [...start.epochs];
+    this.#block = context.env.files.allocate(LOG_ALIGNMENT);
+    if (start.taken !== undefined) this.#begin(start.taken);
+  }
+
+  get epoch(): number {
+    return this.#writer?.epoch ?? 0;
+  }
+
+  get idle(): boolean {
+    return this.#pending.length === 0 && this.#switching === undefined;
+  }
+
+  /** The secret of the epoch being written, for messages to others. */
+  get secret(): Uint8Array | undefined {
+    return this.#writer?.header.secret;
+  }
+
+  openBatch(): BatchBuilder {
+    this.#check();
+    assert(this.#open === undefined, 'a batch is opened while another is');
+    const batch = this.#free.pop() ?? this.#newBatch();
+    batch.open(this.nextNumber);
+    this.#open = batch;
+    return batch;
+  }
+
+  commitSync(batch: BatchBuilder): void {
+    assert(this.idle, 'commitSync beside commits under way');
+    let writer = this.#admit(batch, true);
+    // Zeros are being written where this batch belongs, and we cannot wait: a new file is the way round.
+    if (writer.runsIntoFill(batch.paddedLengthBound())) {
+      writer = this.#switchSync(writer);
+      writer.ensure(batch.paddedLengthBound(), batch.engineOnly, true);
+    }
+    const position = writer.end.offset;
+    const length = this.#give(batch, writer);
+    let isZero: boolean;
+    try {
+      isZero = writer.file.appendSync(batch.bytes, length, position, SEAL_POSITION);
+    } catch (error) {
+      batch.written();
+      throw this.#fail(error);
+    }
+    batch.written();
+    if (!isZero) throw this.#failSealed();
+    this.#acknowledge(batch);
+  }
+
+  commit(batch: BatchBuilder): Promise<void> {
+    try {
+      const writer = this.#admit(batch, false);
+      const position = writer.end.offset;
+      const isBlocked = writer.runsIntoFill(batch.paddedLengthBound());
+      this.#give(batch, writer);
+      return new Promise<void>((resolve, reject) => {
+        this.#pending.push({ batch, resolve, reject, isAnswered: false, after: [] });
+        if (isBlocked) this.#waitForFill(writer);
+        if (writer.gates > 0) writer.waiting.push(batch);
+        else void this.#issue(batch, writer, position);
+        writer.fillAhead();
+      });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  holdsRight(): boolean {
+    if (this.failed !== undefined || this.#closed) return false;
+    if (this.#writer === undefined || !readSeal(this.#writer.file, this.#block)) return true;
+    this.#failSealed();
+    return false;
+  }
+
+  prepareNextEpoch(): Promise<void> {
+    this.#check();
+    if (this.#writer === undefined || this.#prepared?.isReady === true) return Promise.resolve();
+    this.#preparing ??= this.#prepare(this.#writer).finally(() => {
+      this.#preparing = undefined;
+    });
+    return this.#preparing;
+  }
+
+  switchEpoch(root: Uint8Array | undefined): Promise<void> {
+    assert(this.#switching === undefined, 'two switches at once');
+    this.#switching = this.#switch(root).finally(() => {
+      this.#switching = undefined;
+    });
+    return this.#switching;
+  }
+
+  removeEpochsBefore(epoch: number): void {
+    this.#check();
+    if (this.#writer === undefined) return;
+    const { env, folder } = this.#context;
+    const limit = Math.min(epoch, this.oldestEpochNeeded(rootCovers(this.#root)));
+    let removed = 0;
+    for (const old of listEpochs(env.files, folder)) {
+      if (old >= limit) break;
+      env.files.remove(epochPath(folder, old));
+      removed++;
+    }
+    while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
+    if (removed > 0) env.files.syncFolderSync(logFolder(folder));
+  }
+
+  oldestEpochNeeded(covered: number): number {
+    let oldest = 0;
+    for (const { epoch, firstNumber } of this.#epochs) {
+      if (oldest === 0 || firstNumber <= covered + 1) oldest = epoch;
+    }
+    return oldest;
+  }
+
+  noteIdle(): void {
+    const writer = this.#writer;
+    if (writer === undefined || this.#noted || !this.idle || this.failed !== undefined || this.#closed) return;
+    if (this.#open !== undefined || writer.isFilling || !writer.hasRoom(LOG_ALIGNMENT)) return;
+    const batch = this.openBatch();
+    batch.finish(this.#place(writer));
+    const { offset } = writer.end;
+    writer.advance(LOG_ALIGNMENT, this.durableNumber, batch.header.headerCrc, false);
+    try {
+      writer.file.writeSync(batch.bytes.subarray(0, LOG_ALIGNMENT), offset);
+      this.#noted = true;
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      batch.written();
+      batch.release();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#switching?.catch(() => undefined);
+    await this.#preparing?.catch(() => undefined);
+    while (this.#pending.length > 0) await this.#drained();
+    await this.#writer?.filled();
+    this.#open?.release();
+    this.noteIdle();
+    this.#closed = true;
+    this.#trim();
+    this.#writer?.file.close();
+    this.#prepared?.file.close();
+    this.#prepared = undefined;
+  }
+
+  // -------------------------------------------------------------------------------------------------- commits
+
+  /** Everything that can refuse a batch, before anything of it counts. Answers the writer it goes to. */
+  #admit(batch: BatchBuilder, isSync: boolean): EpochWriter {
+    this.#check();
+    assert(batch === this.#open && batch.firstNumber === this.nextNumber, 'a batch that is not the open one');
+    if (this.#writer === undefined) this.#begin(takeOver(this.#context, this.durableNumber, this.#scan));
+    const writer = this.#writer as unknown as EpochWriter;
+    writer.ensure(batch.paddedLengthBound(), batch.engineOnly, isSync);
+    return writer;
+  }
+
+  /** Numbers, chain and space are the batch's from here on. Answers its length. */
+  #give(batch: BatchBuilder, writer: EpochWriter): number {
+    const length = batch.finish(this.#place(writer));
+    this.#open = undefined;
+    this.nextNumber += batch.count;
+    this.#noted = false;
+    writer.advance(length, this.nextNumber - 1, batch.header.headerCrc, batch.count > 0);
+    return length;
+  }
+
+  #place(writer: EpochWriter) {
+    return {
+      epoch: writer.epoch,
+      writer: this.writer,
+      position: writer.end.offset,
+      durableNumber: this.durableNumber,
+      previousCrc: writer.end.crc,
+      salt: this.#context.salt,
+    };
+  }
+
+  async #issue(batch: BatchBuilder, writer: EpochWriter, position: number): Promise<void> {
+    try {
+      const isZero = await writer.file.append(batch.bytes, batch.header.paddedLength, position, SEAL_POSITION);
+      if (!isZero) this.#failSealed();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#settle(batch);
+  }
+
+  /** The file is done with `batch`. Answers are given in the order of the commits. */
+  #settle(batch: BatchBuilder): void {
+    batch.written();
+    for (const pending of this.#pending) if (pending.batch === batch) pending.isAnswered = true;
+    while (this.#pending[0]?.isAnswered) {
+      const pending = this.#pending.shift() as Pending;
+      if (this.failed !== undefined) pending.reject(this.failed);
+      else {
+        this.#acknowledge(pending.batch);
+        pending.resolve();
+      }
+      for (const after of pending.after) after();
+    }
+  }
+
+  #acknowledge(batch: BatchBuilder): void {
+    if (batch.count > 0) this.durableNumber = batch.lastNumber;
+    if (batch.hasRoot) this.#takeRoot(batch);
+  }
+
+  /** Remembers a root that the log just adopted: the next epoch's header carries it. */
+  #takeRoot(batch: BatchBuilder): void {
+    const cursor = batch.cursor();
+    while (cursor.nextTransaction()) if (cursor.kind === KIND_ROOT) this.#keepRoot(cursor.payload().slice());
+  }
+
+  #keepRoot(root: Uint8Array | undefined): void {
+    if (root !== undefined && rootCovers(root) >= rootCovers(this.#root)) this.#root = root;
+  }
+
+  #waitForFill(writer: EpochWriter): void {
+    if (writer.gates > 0) return;
+    writer.gates++;
+    void writer.filled().then(() => this.#openGate(writer));
+  }
+
+  #openGate(writer: EpochWriter): void {
+    writer.gates--;
+    if (writer.gates > 0) return;
+    for (const batch of writer.waiting.splice(0)) {
+      if (this.failed !== undefined) this.#settle(batch);
+      else void this.#issue(batch, writer, batch.header.offset);
+    }
+  }
+
+  /** Resolves once everything that is under way now is answered. */
+  #drained(): Promise<void> {
+    const last = this.#pending.at(-1);
+    if (last === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      last.after.push(resolve);
+    });
+  }
+
+  // -------------------------------------------------------------------------------------------------- epochs
+
+  #begin(taken: TakenEpoch): void {
+    const { file, header, end, reservedEnd } = taken;
+    this.#scan = undefined;
+    this.#writer = new EpochWriter(this.#context.env, file, header, end, reservedEnd);
+    this.#epochs.push({ epoch: header.epoch, firstNumber: header.predecessorEnd.number + 1 });
+    // With a first batch of its own the epoch counts, and readers beside us may show what was copied.
+    this.#noted = header.copiedEnd.number === header.predecessorEnd.number;
+    this.noteIdle();
+  }
+
+  /** Creates the next file: exactly one above ours, so that whoever takes over at the same time loses or wins the name. */
+  async #prepare(writer: EpochWriter): Promise<void> {
+    const { env, folder } = this.#context;
+    const epoch = writer.epoch + 1;
+    this.#prepared ??= { epoch, file: this.#create(epoch), isReady: false };
+    const prepared = this.#prepared;
+    const { file } = prepared;
+    file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
+    await file.reserve(FIRST_BATCH_POSITION, PREPARED_BYTES);
+    await file.sync();
+    await env.files.syncFolder(logFolder(folder));
+    prepared.isReady = true;
+    if (this.#prepared !== prepared) file.close();
+  }
+
+  #create(epoch: number): File {
+    const { env, folder } = this.#context;
+    try {
+      return env.files.open(epochPath(folder, epoch), { mode: 'create', direct: true });
+    } catch (error) {
+      // Somebody is taking over from us. They sealed our file before they made theirs.
+      if (isErrno(error, 'EEXIST')) throw this.#failSealed();
+      throw error;
+    }
+  }
+
+  async #switch(root: Uint8Array | undefined): Promise<void> {
+    if (root !== undefined) checkRootLength(root);
+    await this.prepareNextEpoch();
+    this.#check();
+    this.#keepRoot(root);
+    const old = this.#writer;
+    // Nothing was written yet: the first write makes an epoch, whose header gets the root.
+    if (old === undefined) return;
+    // Everything given from now on goes to the prepared file, and waits there until its header is durable.
+    const drained = this.#drained();
+    const writer = this.#nextWriter(old);
+    writer.gates++;
+    this.#writer = writer;
+    await drained;
+    try {
+      if (this.failed === undefined && !(await this.#appendHeader(writer))) this.#failSealed();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#openGate(writer);
+    await this.#leave(old);
+    this.#check();
+  }
+
+  /** The same on the calling thread, with nothing under way, into a file that nobody writes zeros to. */
+  #switchSync(old: EpochWriter): EpochWriter {
+    const { env, folder } = this.#context;
+    // A file that is being prepared just now is left behind, void.
+    let prepared = this.#preparing === undefined ? this.#prepared : undefined;
+    if (prepared === undefined) {
+      const epoch = (this.#prepared?.epoch ?? old.epoch) + 1;
+      prepared = { epoch, file: this.#create(epoch), isReady: false };
+      this.#prepared = prepared;
+    }
+    prepared.file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
+    env.files.syncFolderSync(logFolder(folder));
+    const writer = this.#nextWriter(old);
+    this.#writer = writer;
+    try {
+      encodeEpochHeader({ ...writer.header, root: this.#root }, this.#block);
+      if (!writer.file.appendSync(this.#block, HEADER_BYTES, 0, SEAL_POSITION)) this.#failSealed();
+    } catch (error) {
+      this.#fail(error);
+    }
+    void this.#leave(old);
+    this.#check();
+    return writer;
+  }
+
+  #appendHeader(writer: EpochWriter): Promise<boolean> {
+    // Only now: the last batches of the old file may have adopted a root.
+    encodeEpochHeader({ ...writer.header, root: this.#root }, this.#block);
+    return writer.file.append(this.#block, HEADER_BYTES, 0, SEAL_POSITION);
+  }
+
+  #nextWriter(old: EpochWriter): EpochWriter {
+    const { env, databaseId } = this.#context;
+    const prepared = this.#prepared as PreparedFile;
+    this.#prepared = undefined;
+    const taken: LogEnd = old.transactionEnd;
+    const end: LogEnd = { offset: FIRST_BATCH_POSITION, number: taken.number, crc: taken.crc };
+    const secret = new Uint8Array(SECRET_BYTES);
+    env.random.fill(secret);
+    const header: EpochHeader = {
+      databaseId,
+      epoch: prepared.epoch,
+      owner: this.writer,
+      predecessor: old.epoch,
+      predecessorEnd: taken,
+      copiedEnd: end,
+      secret,
+      root: this.#root,
+    };
+    this.#epochs.push({ epoch: prepared.epoch, firstNumber: taken.number + 1 });
+    return new EpochWriter(env, prepared.file, header, end, FIRST_BATCH_POSITION + PREPARED_BYTES);
+  }
+
+  /** Closes the file we wrote before; nobody writes there any more. */
+  async #leave(old: EpochWriter): Promise<void> {
+    await old.filled();
+    old.file.close();
+  }
+
+  /** Gives back the space that was kept ahead. A crash here costs nothing: what goes holds no batch. */
+  #trim(): void {
+    if (this.failed !== undefined) return;
+    try {
+      if (this.#writer !== undefined) this.#writer.file.truncateSync(this.#writer.end.offset);
+      this.#prepared?.file.truncateSync(FIRST_BATCH_POSITION);
+    } catch {
+      // Only space is lost.
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------- failing
+
+  #check(): void {
+    if (this.#closed) throw new ClosedError('the log is closed');
+    if (this.failed !== undefined) throw this.failed;
+  }
+
+  #fail(cause: unknown): SopError {
+    this.failed ??= new LogFailedError(
+      cause instanceof DiskFullError
+        ? 'the disk filled up in the middle of a write to the log; open the database again'
+        : 'a write or sync of the log failed; open the database again',
+      { cause, details: { folder: this.#context.folder, epoch: this.epoch } },
+    );
+    return this.failed;
+  }
+
+  #failSealed(): SopError {
+    this.failed ??= new LogSealedError('somebody else has taken over the log; open the database again', {
+      details: { folder: this.#context.folder, epoch: this.epoch },
+    });
+    return this.failed;
+  }
+
+  #newBatch(): BatchBuilder {
+    return new BatchBuilder((sizeBytes) => this.#context.env.files.allocate(sizeBytes), this.#onRelease);
+  }
+}
