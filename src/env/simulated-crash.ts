@@ -7,7 +7,7 @@
  * states that the cache never showed together.
  */
 
-import { FileImage } from './file-image.ts';
+import type { FileImage } from './file-image.ts';
 import {
   applyChange,
   applyTo,
@@ -19,7 +19,7 @@ import {
   type PendingWrite,
   ROOT_NODE,
   replay,
-  SimulatedDisk,
+  type SimulatedDisk,
 } from './simulated-disk.ts';
 import { SECTOR_BYTES } from './simulated-limits.ts';
 import { SeededRandom } from './simulated-random.ts';
@@ -104,7 +104,8 @@ function drawFolderChanges(disk: SimulatedDisk, draw: Draw): Set<number> {
 
 /** A prefix for each folder, grown until a move across folders is kept in both or in neither. */
 function drawPrefixes(lists: readonly (readonly FolderChange[])[], kept: Set<number>, random: SeededRandom): void {
-  for (const list of lists) for (const change of list.slice(0, random.below(list.length + 1))) kept.add(change.sequence);
+  for (const list of lists)
+    for (const change of list.slice(0, random.below(list.length + 1))) kept.add(change.sequence);
   for (let before = -1; before !== kept.size; ) {
     before = kept.size;
     for (const list of lists) {
@@ -144,7 +145,8 @@ function crashFile(node: FileNode, id: number, names: number, draw: Draw, owner:
   if (atStake.length === 0 && host !== undefined) return node;
   let left: FileImage;
   if (writes.length === 0) left = node.durable;
-  else if (data === 'kept' && !node.diverged && atStake.length === writes.length) left = keepAll(node, id, writes, draw);
+  else if (data === 'kept' && !node.diverged && atStake.length === writes.length)
+    left = keepAll(node, id, writes, draw);
   else left = drawData(node.durable, id, atStake, draw);
   const crashed: FileNode = {
     kind: 'file',
@@ -227,10 +229,13 @@ function drawWrite(left: FileImage, now: FileImage, write: PendingWrite, i: numb
 function tearWrite(left: FileImage, now: FileImage, first: number, end: number, i: number, draw: Draw): void {
   const { random } = draw;
   const kind = random.below(5);
-  if (kind === 0) return;
-  if (kind === 1) return keepSectors(left, now, first, end, i, draw);
-  if (kind === 2) return keepSectors(left, now, first, first + random.below(end - first), i, draw);
-  if (kind === 3) return keepSectors(left, now, first + random.below(end - first), end, i, draw);
+  if (kind < 4) {
+    // All lost, all kept, its front kept, its back kept.
+    const from = kind === 3 ? first + random.below(end - first) : first;
+    const to = kind === 0 ? first : kind === 2 ? first + random.below(end - first) : end;
+    keepSectors(left, now, from, to, i, draw);
+    return;
+  }
   // Runs of kept and lost sectors, of random length, so that a megabyte costs no more than a few draws.
   const longest = Math.max(1, Math.floor((end - first) / 8));
   for (let at = first; at < end; ) {

@@ -17,18 +17,17 @@
  */
 
 import type { SopError } from '../base/errors.ts';
-import type { Clock, Env, ProcessInfo, Random, Timer, Timers } from './env.ts';
 import { ioError } from './io-error.ts';
 import { splitPath } from './path-names.ts';
 import { crashDisk, type PowerCut } from './simulated-crash.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { Fault, type FaultRule } from './simulated-faults.ts';
-import type { AppendJob, SimulatedFile } from './simulated-file.ts';
-import { SimulatedFiles } from './simulated-files.ts';
 import { PAGE_BYTES, SECTOR_BYTES } from './simulated-limits.ts';
 import { SimulatedLocks } from './simulated-locks.ts';
+import type { ProcessPort } from './simulated-port.ts';
+import { type ProcessOptions, type ProcessWorld, SimulatedProcess } from './simulated-process.ts';
 import { SeededRandom } from './simulated-random.ts';
-import { type EventOwner, SimulatedScheduler } from './simulated-scheduler.ts';
+import { SimulatedScheduler } from './simulated-scheduler.ts';
 import { type Operation, type OperationKind, OperationTrace } from './simulated-trace.ts';
 
 export interface SimulatedWorldOptions {
@@ -46,26 +45,7 @@ export interface SimulatedWorldOptions {
   readonly latencyMs?: number;
 }
 
-export interface ProcessOptions {
-  /** Processes of one host share its page cache; a power cut may hit one host only. Default 'host-0'. */
-  readonly host?: string;
-  readonly readOnly?: boolean;
-  /** How wrong this process's wall clock is. */
-  readonly wallSkewMs?: number;
-}
-
-/** Thrown at code that goes on running after its process was killed. */
-export class ProcessKilledError extends Error {
-  constructor() {
-    super('this simulated process was killed');
-    this.name = 'ProcessKilledError';
-  }
-}
-
-const WALL_START_MS = 1_800_000_000_000;
-const NEXT_TURN_MS = 0.001;
-
-export class SimulatedWorld {
+export class SimulatedWorld implements ProcessWorld {
   readonly seed: number;
   readonly scheduler = new SimulatedScheduler();
   readonly trace: OperationTrace;
@@ -179,7 +159,7 @@ export class SimulatedWorld {
 
   // ---- what processes and files call
 
-  begin(process: SimulatedProcess, kind: OperationKind, path: string, position: number, length: number) {
+  begin(process: ProcessPort, kind: OperationKind, path: string, position: number, length: number): Fault | undefined {
     process.mustLive();
     const index = this.trace.count;
     const operation: Operation = { index, kind, process: process.index, path, position, length, fault: undefined };
@@ -190,7 +170,7 @@ export class SimulatedWorld {
     return fault;
   }
 
-  end(process: SimulatedProcess): void {
+  end(process: ProcessPort): void {
     const operation = this.#current as Operation;
     this.#current = undefined;
     this.trace.add(operation);
@@ -199,7 +179,7 @@ export class SimulatedWorld {
     process.mustLive();
   }
 
-  refuse(process: SimulatedProcess, kind: OperationKind, errno: string): never {
+  refuse(process: ProcessPort, kind: OperationKind, errno: string): never {
     const operation = this.#current as Operation;
     operation.fault = errno;
     this.end(process);
@@ -210,7 +190,6 @@ export class SimulatedWorld {
     return ioError(operation, path, errno);
   }
 
-  /** How much of a write the system takes at once. */
   pieceLength(length: number): number {
     if (length <= SECTOR_BYTES || !this.#random.chance(this.#shortWriteChance)) return length;
     return (1 + this.#random.below(Math.floor((length - 1) / SECTOR_BYTES))) * SECTOR_BYTES;
@@ -220,7 +199,6 @@ export class SimulatedWorld {
     return this.disk.growth(node, end) <= this.disk.capacityBytes - this.disk.usedBytes;
   }
 
-  /** The part of a write that a nearly full disk still takes. */
   roomFor(node: number, position: number, length: number): number {
     const missing = this.disk.growth(node, position + length) - (this.disk.capacityBytes - this.disk.usedBytes);
     const pages = Math.ceil(missing / PAGE_BYTES) * PAGE_BYTES;
@@ -232,7 +210,6 @@ export class SimulatedWorld {
     return this.#random.below(100) === 0 ? usual * 50 : usual;
   }
 
-  /** Whether an asynchronous call is answered in a later event than the one in which it took effect. */
   answersLater(): boolean {
     return this.#random.chance(0.3);
   }
@@ -254,151 +231,6 @@ export class SimulatedWorld {
     }
     if (found?.active === false) this.#faults = this.#faults.filter((fault) => fault.active);
     return found;
-  }
-}
-
-/** One process of a simulated world: an `Env` of its own. */
-export class SimulatedProcess implements Env, EventOwner {
-  readonly world: SimulatedWorld;
-  readonly index: number;
-  readonly host: number;
-  readonly files: SimulatedFiles;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly timers: Timers;
-  readonly process: ProcessInfo;
-  wallSkewMs: number;
-  alive = true;
-  paused = false;
-  #jobs: AppendJob[] = [];
-
-  constructor(
-    world: SimulatedWorld,
-    index: number,
-    host: number,
-    hostName: string,
-    options: ProcessOptions,
-    random: SeededRandom,
-  ) {
-    this.world = world;
-    this.index = index;
-    this.host = host;
-    this.files = new SimulatedFiles(this, options.readOnly ?? false);
-    this.random = random;
-    this.process = { pid: 1000 + index, host: hostName };
-    this.wallSkewMs = options.wallSkewMs ?? 0;
-    const { scheduler } = world;
-    this.clock = {
-      wallMs: () => Math.floor(WALL_START_MS + scheduler.nowMs + this.wallSkewMs),
-      monotonicMs: () => scheduler.nowMs,
-    };
-    this.timers = {
-      after: (delayMs, fn) => this.#after(delayMs, fn),
-      nextTurn: (fn) => {
-        if (this.alive) scheduler.schedule(NEXT_TURN_MS, this, false, fn);
-      },
-    };
-  }
-
-  /** As `kill -9`: what it wrote stays in the cache, what it waited for never comes, its locks are free. */
-  kill(): void {
-    if (!this.alive) return;
-    this.alive = false;
-    this.#jobs = [];
-    this.world.locks.dropWhere((file) => file.process === this);
-  }
-
-  /** As SIGSTOP: its events wait, its locks stay. */
-  pause(): void {
-    this.paused = true;
-  }
-
-  resume(): void {
-    this.paused = false;
-    this.world.scheduler.releaseHeld();
-  }
-
-  mustLive(): void {
-    if (!this.alive) throw new ProcessKilledError();
-  }
-
-  /** An asynchronous call: takes effect in one event, is answered there or in a later one. */
-  submit<T>(file: SimulatedFile | undefined, effect: () => T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (!this.alive) return;
-      if (file !== undefined) file.pendingCalls++;
-      this.world.scheduler.schedule(this.world.latencyMs(), this, false, () => this.#perform(file, effect, resolve, reject));
-    });
-  }
-
-  /** Puts a job behind the others of this process's log thread. */
-  appendLater(job: AppendJob): void {
-    if (!this.alive) return;
-    job.file.pendingCalls++;
-    this.#jobs.push(job);
-    if (this.#jobs.length === 1) this.#startJob(job);
-  }
-
-  #after(delayMs: number, fn: () => void): Timer {
-    if (!this.alive) return { cancel: () => {} };
-    const { scheduler } = this.world;
-    const event = scheduler.schedule(delayMs, this, true, fn);
-    return { cancel: () => scheduler.cancel(event) };
-  }
-
-  #perform<T>(
-    file: SimulatedFile | undefined,
-    effect: () => T,
-    resolve: (value: T) => void,
-    reject: (error: unknown) => void,
-  ): void {
-    let settle: () => void;
-    try {
-      const value = effect();
-      settle = () => resolve(value);
-    } catch (error) {
-      if (!this.alive) return;
-      settle = () => reject(error);
-    }
-    const answer = (): void => {
-      if (file !== undefined) file.pendingCalls--;
-      settle();
-    };
-    if (this.world.answersLater()) this.world.scheduler.schedule(this.world.latencyMs(), this, false, answer);
-    else answer();
-  }
-
-  /** Write, sync and look at the seal are events of their own: others may come in between. */
-  #startJob(job: AppendJob): void {
-    const { file } = job;
-    this.#stage(job, () => {
-      file.writeSync(job.from.subarray(0, job.length), job.position);
-      this.#stage(job, () => {
-        file.syncSync();
-        this.#stage(job, () => {
-          const sealIsZero = file.sealIsZero(job.sealPosition);
-          this.#endJob(job, () => job.resolve(sealIsZero));
-        });
-      });
-    });
-  }
-
-  #stage(job: AppendJob, effect: () => void): void {
-    this.world.scheduler.schedule(this.world.latencyMs(), this, false, () => {
-      try {
-        effect();
-      } catch (error) {
-        if (this.alive) this.#endJob(job, () => job.reject(error));
-      }
-    });
-  }
-
-  #endJob(job: AppendJob, settle: () => void): void {
-    this.#jobs.shift();
-    job.file.pendingCalls--;
-    settle();
-    const next = this.#jobs[0];
-    if (next !== undefined) this.#startJob(next);
   }
 }
 

@@ -7,33 +7,22 @@
 import { assert } from '../base/assert.ts';
 import type { File, LockKind } from './env.ts';
 import { type FileNode, ROOT_NODE } from './simulated-disk.ts';
-import type { SimulatedProcess } from './simulated-env.ts';
 import type { Fault } from './simulated-faults.ts';
 import { PAGE_BYTES, SECTOR_BYTES } from './simulated-limits.ts';
+import type { AppendTarget, ProcessPort } from './simulated-port.ts';
 import type { OperationKind } from './simulated-trace.ts';
 
-/** One job of a process's log thread. */
-export interface AppendJob {
-  readonly file: SimulatedFile;
-  readonly from: Uint8Array;
-  readonly length: number;
-  readonly position: number;
-  readonly sealPosition: number;
-  readonly resolve: (sealIsZero: boolean) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-export class SimulatedFile implements File {
+export class SimulatedFile implements File, AppendTarget {
   readonly path: string;
   readonly direct: boolean;
   readonly node: number;
-  readonly process: SimulatedProcess;
+  readonly process: ProcessPort;
   /** Asynchronous calls under way: a file with any must not be closed. */
   pendingCalls = 0;
   readonly #canWrite: boolean;
   #open = true;
 
-  constructor(process: SimulatedProcess, path: string, node: number, canWrite: boolean, direct: boolean) {
+  constructor(process: ProcessPort, path: string, node: number, canWrite: boolean, direct: boolean) {
     assert(node !== ROOT_NODE, 'the root is no file');
     this.process = process;
     this.path = path;
@@ -105,7 +94,7 @@ export class SimulatedFile implements File {
 
   /** The last third of an append. */
   sealIsZero(sealPosition: number): boolean {
-    const seal = this.process.files.allocate(PAGE_BYTES);
+    const seal = this.process.world.allocateAligned(PAGE_BYTES);
     this.readSync(seal, sealPosition);
     return seal.every((byte) => byte === 0);
   }

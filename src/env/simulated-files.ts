@@ -4,8 +4,8 @@ import type { File, FileStatus, FileSystem, OpenOptions } from './env.ts';
 import type { Errno } from './io-error.ts';
 import { splitPath } from './path-names.ts';
 import { ROOT_NODE } from './simulated-disk.ts';
-import type { SimulatedProcess } from './simulated-env.ts';
 import { SimulatedFile } from './simulated-file.ts';
+import type { ProcessPort } from './simulated-port.ts';
 import type { OperationKind } from './simulated-trace.ts';
 
 const COPY_BYTES = 1024 * 1024;
@@ -19,9 +19,9 @@ interface Place {
 
 export class SimulatedFiles implements FileSystem {
   readonly readOnly: boolean;
-  readonly #process: SimulatedProcess;
+  readonly #process: ProcessPort;
 
-  constructor(process: SimulatedProcess, readOnly: boolean) {
+  constructor(process: ProcessPort, readOnly: boolean) {
     this.#process = process;
     this.readOnly = readOnly;
   }

@@ -1,10 +1,17 @@
 /** Byte locks of a simulated world: they belong to an open file, know nothing of the disk and do not outlive a process. */
 
 import type { LockKind } from './env.ts';
-import type { SimulatedFile } from './simulated-file.ts';
+
+/** An open file as far as locks know it. */
+export interface LockHolder {
+  readonly node: number;
+  readonly path: string;
+  /** Whoever opened it. */
+  readonly process: object;
+}
 
 interface HeldLock {
-  readonly file: SimulatedFile;
+  readonly file: LockHolder;
   readonly position: number;
   kind: LockKind;
 }
@@ -12,7 +19,7 @@ interface HeldLock {
 export class SimulatedLocks {
   #held: HeldLock[] = [];
 
-  tryLock(file: SimulatedFile, kind: LockKind, position: number): boolean {
+  tryLock(file: LockHolder, kind: LockKind, position: number): boolean {
     let mine: HeldLock | undefined;
     for (const lock of this.#held) {
       if (lock.position !== position || lock.file.node !== file.node) continue;
@@ -24,7 +31,7 @@ export class SimulatedLocks {
     return true;
   }
 
-  isLockedByOther(file: SimulatedFile, position: number): boolean {
+  isLockedByOther(file: LockHolder, position: number): boolean {
     for (const lock of this.#held) {
       const there = lock.position === position && lock.file.node === file.node;
       if (there && lock.file !== file && lock.kind === 'exclusive') return true;
@@ -32,16 +39,16 @@ export class SimulatedLocks {
     return false;
   }
 
-  unlock(file: SimulatedFile, position: number): void {
+  unlock(file: LockHolder, position: number): void {
     this.#held = this.#held.filter((lock) => lock.file !== file || lock.position !== position);
   }
 
-  dropOf(file: SimulatedFile): void {
+  dropOf(file: LockHolder): void {
     if (this.#held.length > 0) this.#held = this.#held.filter((lock) => lock.file !== file);
   }
 
   /** Drops those that `isLost` names: of a dead process, or as network storage loses them under a living one. */
-  dropWhere(isLost: (file: SimulatedFile) => boolean): void {
+  dropWhere(isLost: (file: LockHolder) => boolean): void {
     this.#held = this.#held.filter((lock) => !isLost(lock.file));
   }
 

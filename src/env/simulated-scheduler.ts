@@ -106,18 +106,18 @@ export class SimulatedScheduler {
     const lastStep = this.stepCount + this.maxSteps;
     return new Promise<void>((resolve, reject) => {
       const turn = (): void => {
+        let goesOn: boolean;
         try {
-          if (isDone()) return this.#endDrive(resolve);
-          if (!this.step(untilMs)) {
-            // What was left may have belonged to the dead: dropping it can be all that was waited for.
-            if (isDone()) return this.#endDrive(resolve);
-            throw new SimulationStalledError('nothing left to run, and somebody still waits');
-          }
-          if (this.stepCount > lastStep) throw new SimulationStalledError(`no end after ${this.maxSteps} steps`);
+          goesOn = this.#turn(isDone, untilMs, lastStep);
         } catch (error) {
-          return this.#endDrive(() => reject(error));
+          this.#driving = false;
+          reject(error);
+          return;
         }
-        if (this.stepCount % STEPS_PER_REAL_TURN === 0) setImmediate(turn);
+        if (!goesOn) {
+          this.#driving = false;
+          resolve();
+        } else if (this.stepCount % STEPS_PER_REAL_TURN === 0) setImmediate(turn);
         else queueMicrotask(() => process.nextTick(turn));
       };
       queueMicrotask(() => process.nextTick(turn));
@@ -130,9 +130,16 @@ export class SimulatedScheduler {
     return event !== undefined && event.atMs <= untilMs;
   }
 
-  #endDrive(settle: () => void): void {
-    this.#driving = false;
-    settle();
+  /** One event; false where the driver's work is done. */
+  #turn(isDone: () => boolean, untilMs: number, lastStep: number): boolean {
+    if (isDone()) return false;
+    if (!this.step(untilMs)) {
+      // What was left may have belonged to the dead: dropping it can be all that was waited for.
+      if (isDone()) return false;
+      throw new SimulationStalledError('nothing left to run, and somebody still waits');
+    }
+    if (this.stepCount > lastStep) throw new SimulationStalledError(`no end after ${this.maxSteps} steps`);
+    return true;
   }
 
   #push(event: ScheduledEvent): void {

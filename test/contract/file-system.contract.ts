@@ -112,12 +112,15 @@ function openingTests(inPlace: InPlace): void {
     expect(readAll(open('a', 'read'))).toEqual(text('first'));
   });
 
-  inPlace('a missing file is ENOENT, whatever the mode, and comes into being by create only', ({ open, files, folder }) => {
-    expectErrno(() => open('a', 'read'), 'ENOENT', `${folder}/a`);
-    expectErrno(() => open('a', 'write'), 'ENOENT', `${folder}/a`);
-    expect(files.status(`${folder}/a`)).toBeUndefined();
-    expectErrno(() => open('none/a', 'create'), 'ENOENT', `${folder}/none/a`);
-  });
+  inPlace(
+    'a missing file is ENOENT, whatever the mode, and comes into being by create only',
+    ({ open, files, folder }) => {
+      expectErrno(() => open('a', 'read'), 'ENOENT', `${folder}/a`);
+      expectErrno(() => open('a', 'write'), 'ENOENT', `${folder}/a`);
+      expect(files.status(`${folder}/a`)).toBeUndefined();
+      expectErrno(() => open('none/a', 'create'), 'ENOENT', `${folder}/none/a`);
+    },
+  );
 
   inPlace('a folder cannot be opened for writing', ({ files, folder }) => {
     files.createFolder(`${folder}/sub`);
