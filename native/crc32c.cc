@@ -99,7 +99,11 @@ uint32_t Moved(const Table<4>& table, uint32_t crc) {
 }
 
 #if defined(SOP_CRC_X64)
+#if defined(__clang__)
+#define SOP_CRC_TARGET __attribute__((target("sse4.2,crc32")))
+#else
 #define SOP_CRC_TARGET __attribute__((target("sse4.2")))
+#endif
 #define SOP_CRC_WORD(crc, word) static_cast<uint32_t>(_mm_crc32_u64(crc, word))
 #define SOP_CRC_BYTE(crc, byte) _mm_crc32_u8(crc, byte)
 #else

@@ -66,15 +66,4 @@ Result File::Reserve(uint64_t position, uint64_t length) {
   return At(Stage::kSync, Sync());
 }
 
-File::HeldLock* File::FindLock(uint64_t position) {
-  for (HeldLock& lock : locks_) {
-    if (lock.position == position) return &lock;
-  }
-  return nullptr;
-}
-
-void File::ForgetLock(uint64_t position) {
-  std::erase_if(locks_, [position](const HeldLock& lock) { return lock.position == position; });
-}
-
 }  // namespace sop

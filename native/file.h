@@ -63,11 +63,16 @@ class File {
   using Descriptor = intptr_t;
   static constexpr Descriptor kNone = -1;
 
+#ifdef _WIN32
   struct HeldLock {
     uint64_t position;
     bool exclusive;
-    Descriptor companion;
   };
+  HeldLock* FindLock(uint64_t position);
+  void ForgetLock(uint64_t position);
+  // A handle's locks conflict with those of the same handle there, so what is held must be known.
+  std::vector<HeldLock> locks_;
+#endif
 
   File(Descriptor descriptor, Descriptor seal_descriptor, bool direct)
       : descriptor_(descriptor), seal_descriptor_(seal_descriptor), direct_(direct) {}
@@ -76,18 +81,11 @@ class File {
   Result ReadFrom(Descriptor descriptor, uint8_t* into, size_t length, uint64_t position);
   // Turns direct I/O off after the file system refused a transfer; false where it was off already.
   bool FallBackToBuffered();
-  HeldLock* FindLock(uint64_t position);
-  void ForgetLock(uint64_t position);
 
   Descriptor descriptor_;
   // A second, buffered descriptor of a direct file on a local file system, for the seal; kNone elsewhere. See file_posix.cc.
   Descriptor seal_descriptor_;
   std::atomic<bool> direct_;
-  // Locks held through this File, where the system does not keep them apart by itself (macOS, Windows).
-  std::vector<HeldLock> locks_;
-#ifndef _WIN32
-  std::vector<char> path_;
-#endif
 };
 
 // Makes the entries of a folder durable; nothing to do on Windows.

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "file.h"
 
@@ -143,14 +142,10 @@ Result File::Open(const char* path, Mode mode, bool want_direct, std::shared_ptr
   plain.Release();
 #endif
   out->reset(new File(main, seal, direct));
-  (*out)->path_.assign(path, path + std::strlen(path) + 1);
   return 0;
 }
 
 File::~File() {
-  for (const HeldLock& lock : locks_) {
-    if (lock.companion != kNone) close(static_cast<int>(lock.companion));
-  }
   if (seal_descriptor_ != kNone) close(static_cast<int>(seal_descriptor_));
   close(static_cast<int>(descriptor_));
 }

@@ -62,9 +62,8 @@ int FromWindows(DWORD code) {
       return EBUSY;
     case ERROR_DISK_FULL:
     case ERROR_HANDLE_DISK_FULL:
-      return ENOSPC;
     case ERROR_DISK_QUOTA_EXCEEDED:
-      return EDQUOT;
+      return ENOSPC;
     case ERROR_WRITE_PROTECT:
       return EROFS;
     case ERROR_INVALID_HANDLE:
