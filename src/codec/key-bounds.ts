@@ -109,7 +109,8 @@ function startOf(value: unknown): unknown {
 function leadingFields(spec: KeySpec, bound: unknown, option: string): number {
   const fields = spec.definition.fields ?? [];
   const names = fields.map((field) => field.name);
-  if (!isKeyObject(bound)) refuse(option, `must be an object with leading fields of the key, found ${describeValue(bound)}`);
+  if (!isKeyObject(bound))
+    refuse(option, `must be an object with leading fields of the key, found ${describeValue(bound)}`);
   let given = 0;
   while (given < names.length && bound[names[given] as string] !== undefined) given++;
   for (const name of Object.keys(bound)) {

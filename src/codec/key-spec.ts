@@ -146,9 +146,7 @@ class CompositeKeySpec<K> implements KeySpec<K> {
     const check = namesChecker(fields, definition.rideOn);
     const generated = canGenerateCode();
     this.#encode = generated ? generateEncode(fields, check) : plainEncode(fields, check);
-    this.#decode = generated
-      ? generateDecode<K>(fields, definition.rideOn)
-      : plainDecode<K>(fields, definition.rideOn);
+    this.#decode = generated ? generateDecode<K>(fields, definition.rideOn) : plainDecode<K>(fields, definition.rideOn);
   }
 
   encodeKey(key: unknown, writer: KeyWriter): void {

@@ -66,8 +66,8 @@ export function describeValue(value: unknown): string {
   if (typeof value === 'symbol') return String(value);
   if (typeof value !== 'object') return `a ${typeof value}`;
   if (Array.isArray(value)) return 'an array';
-  const constructor: unknown = Reflect.get(value, 'constructor');
-  const name = typeof constructor === 'function' ? constructor.name : '';
+  const made: unknown = Reflect.get(value, 'constructor');
+  const name = typeof made === 'function' ? made.name : '';
   if (name === '' || name === 'Object') return 'a plain object';
   if (name === 'Date') return Number.isNaN(Number(value)) ? 'an invalid Date' : 'a Date';
   return `an object of class ${name}`;

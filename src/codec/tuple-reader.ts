@@ -100,7 +100,7 @@ export class KeyReader {
     words[LOW] = low;
     this.position = at + 8;
     const value = double[0] as number;
-    if (value !== value && (high !== 0x7ff8_0000 || low !== 0)) corrupt('a number in a key is a strange NaN');
+    if (Number.isNaN(value) && (high !== 0x7ff8_0000 || low !== 0)) corrupt('a number in a key is a strange NaN');
     return value;
   }
 

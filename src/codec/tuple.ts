@@ -126,7 +126,7 @@ export class KeyWriter {
     double[0] = value;
     let high = words[HIGH] as number;
     let low = words[LOW] as number;
-    if (value !== value) {
+    if (Number.isNaN(value)) {
       high = CANONICAL_NAN_HIGH;
       low = 0;
     }

@@ -133,7 +133,7 @@ function putLargeNumber(bytes: Uint8Array, at: number, value: number): number {
         return putUnsigned(bytes, at, -hundredths, TAG_NEGATIVE_HUNDREDTHS);
       }
     }
-    if (value !== value) {
+    if (Number.isNaN(value)) {
       bytes[at] = TAG_NAN;
       return at + 1;
     }

@@ -9,12 +9,11 @@
  *  3. What is handed out belongs to the caller: no object of it is used twice.
  */
 
-import { isUtf8 } from 'node:buffer';
 import { CorruptionError } from '../base/errors.ts';
 import { MAX_VALUE_NESTING } from '../base/limits.ts';
 import { setOwn } from './code-generation.ts';
 import type { ShapeRegistry } from './shapes.ts';
-import { latin1Slice, shortSlice, utf8Slice, utf16Slice } from './text.ts';
+import { shortSlice } from './text.ts';
 import { UUID_BYTES, Uuid } from './uuid.ts';
 import {
   ERROR_CAUSE,
@@ -58,12 +57,10 @@ import {
   TAG_UNDEFINED,
   TAG_UUID,
   TAG_VIEW,
-  TEXT_LATIN1,
   TEXT_LONG,
-  TEXT_UTF8,
-  TEXT_UTF16,
 } from './value-format.ts';
 import { VIEW_ARRAY_BUFFER, VIEW_CLASSES, VIEW_ELEMENT_BYTES } from './value-kinds.ts';
+import { longText, readLongText } from './value-text.ts';
 import { swapped } from './value-writer.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -113,30 +110,15 @@ export class ValueReader {
     if (size < TEXT_LONG) {
       this.#limit = end - 1 - size;
       if (this.#limit <= start) corrupt('the text of a value is longer than the value');
-      this.text = size === 0 ? '' : shortSlice(bytes, end - 1 - size, end - 1);
+      this.text = size === 0 ? '' : shortSlice(bytes, this.#limit, end - 1);
     } else {
-      this.#openLongText(start, end - 1);
+      this.text = readLongText(bytes, start, end);
+      this.#limit = longText.start;
     }
     if (bytes[start] === TAG_REFERENCES) {
       this.#objects = [];
       this.position = start + 1;
     }
-  }
-
-  #openLongText(start: number, trailer: number): void {
-    const { bytes } = this;
-    const code = (bytes[trailer] as number) - TEXT_LONG;
-    const count = (code & 3) + 1;
-    const form = code >> 2;
-    if (form > TEXT_UTF16 || trailer - count <= start) corrupt('the text of a value has a wrong trailer');
-    const end = trailer - count;
-    const size = readUnsigned(bytes, end, count);
-    this.#limit = end - size;
-    if (this.#limit <= start) corrupt('the text of a value is longer than the value');
-    if (form === TEXT_LATIN1) this.text = latin1Slice(bytes, this.#limit, end);
-    else if (form === TEXT_UTF8) this.text = readUtf8(bytes, this.#limit, end);
-    else if (size % 2 === 0) this.text = utf16Slice(bytes, this.#limit, end);
-    else corrupt('the text of a value is UTF-16 of an odd length');
   }
 
   #close(): void {
@@ -241,7 +223,9 @@ export class ValueReader {
     const count = this.#count(1);
     const at = this.#take(count);
     if (count === 0) return 0n;
-    const digits = Buffer.from(this.bytes.subarray(at, at + count)).reverse().toString('hex');
+    const digits = Buffer.from(this.bytes.subarray(at, at + count))
+      .reverse()
+      .toString('hex');
     try {
       return BigInt(`0x${digits}`);
     } catch (error) {
@@ -380,7 +364,8 @@ export class ValueReader {
 
   #readDate(): Date {
     const time = this.readAny();
-    const valid = typeof time === 'number' && (Number.isNaN(time) || (Number.isInteger(time) && Math.abs(time) <= LAST_TIME));
+    const valid =
+      typeof time === 'number' && (Number.isNaN(time) || (Number.isInteger(time) && Math.abs(time) <= LAST_TIME));
     if (!valid) corrupt('a Date in a value holds no time');
     return new Date(time as number);
   }
@@ -398,7 +383,8 @@ export class ValueReader {
     if (kind === VIEW_ARRAY_BUFFER) return raw.buffer as ArrayBuffer;
     const View = VIEW_CLASSES[kind];
     const elementBytes = VIEW_ELEMENT_BYTES[kind] ?? 1;
-    if (View === undefined || raw.length % elementBytes !== 0) corrupt('a typed array in a value has a wrong kind or length');
+    if (View === undefined || raw.length % elementBytes !== 0)
+      corrupt('a typed array in a value has a wrong kind or length');
     return new View((LITTLE_ENDIAN ? raw : swapped(raw, elementBytes)).buffer as ArrayBuffer);
   }
 
@@ -438,13 +424,6 @@ export class ValueReader {
 
 function hide(error: Error, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, writable: true, enumerable: false, configurable: true });
-}
-
-function readUtf8(bytes: Uint8Array, start: number, end: number): string {
-  const text = utf8Slice(bytes, start, end);
-  // The native slice puts U+FFFD in place of what is not UTF-8; only then is it worth looking closely.
-  if (text.includes('\ufffd') && !isUtf8(bytes.subarray(start, end))) corrupt('the text of a value is not UTF-8');
-  return text;
 }
 
 function corrupt(message: string): never {

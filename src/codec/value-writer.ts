@@ -10,9 +10,8 @@
  */
 
 import { InvalidValueError, LimitExceededError } from '../base/errors.ts';
-import { MAX_VALUE_BYTES, MAX_VALUE_NESTING, MAX_VALUE_TEXT_UNITS } from '../base/limits.ts';
+import { MAX_VALUE_BYTES, MAX_VALUE_NESTING } from '../base/limits.ts';
 import { type Shape, type ShapeRegistry, writeShapeFields } from './shapes.ts';
-import { isWellFormed } from './text.ts';
 import type { Uuid } from './uuid.ts';
 import {
   ERROR_CAUSE,
@@ -43,10 +42,6 @@ import {
   TAG_UNDEFINED,
   TAG_UUID,
   TAG_VIEW,
-  TEXT_LATIN1,
-  TEXT_LONG,
-  TEXT_UTF8,
-  TEXT_UTF16,
 } from './value-format.ts';
 import {
   explainRefusal,
@@ -66,6 +61,7 @@ import {
   VIEW_ELEMENT_BYTES,
   viewKind,
 } from './value-kinds.ts';
+import { writeText } from './value-text.ts';
 
 /** Thrown and caught here: an object was met a second time. */
 const MET_AGAIN = { name: 'an object was met again' };
@@ -73,8 +69,6 @@ const MET_AGAIN = { name: 'an object was met again' };
 const REFUSED = { name: 'something cannot be stored' };
 const TOO_DEEP = { name: 'too deep' };
 
-/** Strings from this length on are written by a native call, which costs about 60 ns. */
-const NATIVE_TEXT_LENGTH = 48;
 /** Objects noted in a plain list before a Set takes over. */
 const SEEN_LIST_LENGTH = 16;
 /** Strings kept for reuse between values; more are let go. */
@@ -207,7 +201,9 @@ export class ValueWriter {
         details: { limit: 'MAX_VALUE_BYTES', allowed: MAX_VALUE_BYTES, found: needed - this.#start },
       });
     }
-    const larger = Buffer.allocUnsafeSlow(Math.max(Math.min(this.bytes.length * 2, this.bytes.length + 2 ** 28), needed));
+    const larger = Buffer.allocUnsafeSlow(
+      Math.max(Math.min(this.bytes.length * 2, this.bytes.length + 2 ** 28), needed),
+    );
     larger.set(this.bytes.subarray(0, this.length));
     this.bytes = larger;
   }
@@ -442,7 +438,9 @@ export class ValueWriter {
     const hasCause = Object.hasOwn(value, 'cause');
     const hasStack = typeof stack === 'string';
     this.#writeByte(TAG_ERROR);
-    this.#writeByte((hasStack ? ERROR_STACK : 0) | (hasCause ? ERROR_CAUSE : 0) | (Array.isArray(errors) ? ERROR_LIST : 0));
+    this.#writeByte(
+      (hasStack ? ERROR_STACK : 0) | (hasCause ? ERROR_CAUSE : 0) | (Array.isArray(errors) ? ERROR_LIST : 0),
+    );
     this.writeAny(String(value.name));
     this.writeAny(String(value.message));
     if (hasStack) this.writeAny(stack);
@@ -458,90 +456,15 @@ export class ValueWriter {
     this.#writeRaw(Buffer.from(digits, 'hex').reverse());
   }
 
-  /** The text of all strings, and the trailer that says how long it is. */
+  /** The text of all strings and its trailer; the end of every value. */
   #writeText(): void {
-    const count = this.textCount;
-    const { texts } = this;
-    let units = 0;
-    for (let i = 0; i < count; i++) units += (texts[i] as string).length;
-    if (units > MAX_VALUE_TEXT_UNITS) {
-      throw new LimitExceededError(`the strings of a value have ${units} characters, more than ${MAX_VALUE_TEXT_UNITS}`, {
-        details: { limit: 'MAX_VALUE_TEXT_UNITS', allowed: MAX_VALUE_TEXT_UNITS, found: units },
-      });
-    }
-    this.reserve(units + 16);
-    const { bytes } = this;
-    const start = this.length;
-    let at = start;
-    let all = 0;
-    for (let i = 0; i < count && all < 0x100; i++) {
-      const text = texts[i] as string;
-      const length = text.length;
-      if (length < NATIVE_TEXT_LENGTH) {
-        for (let j = 0; j < length; j++) {
-          const unit = text.charCodeAt(j);
-          all |= unit;
-          bytes[at++] = unit;
-        }
-      } else {
-        all |= writeAscii(bytes, at, text) ? 0 : 0x100;
-        at += length;
-      }
-    }
-    this.length = at;
-    if (all < 0x100) this.#writeTrailer(units, TEXT_LATIN1);
-    else this.#writeWideText(start);
-  }
-
-  /** Text that may not be Latin-1: whichever of UTF-8 and UTF-16 is shorter. */
-  #writeWideText(start: number): void {
-    const text = this.texts.slice(0, this.textCount).join('');
-    this.length = start;
-    let form = TEXT_UTF16;
-    let size = text.length * 2;
-    if (!/[^\0-\xff]/.test(text)) {
-      form = TEXT_LATIN1;
-      size = text.length;
-    } else if (isWellFormed(text)) {
-      const utf8 = Buffer.byteLength(text, 'utf8');
-      if (utf8 <= size) {
-        form = TEXT_UTF8;
-        size = utf8;
-      }
-    }
-    this.reserve(size + 16);
-    const target = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start, size);
-    target.write(text, form === TEXT_LATIN1 ? 'latin1' : form === TEXT_UTF8 ? 'utf8' : 'utf16le');
-    this.length = start + size;
-    this.#writeTrailer(size, form);
-  }
-
-  #writeTrailer(size: number, form: number): void {
-    const { bytes } = this;
-    if (size < TEXT_LONG && form === TEXT_LATIN1) {
-      bytes[this.length++] = size;
-    } else {
-      let count = 0;
-      for (let rest = size; rest > 0 || count === 0; rest = Math.floor(rest / 0x100)) {
-        bytes[this.length++] = rest;
-        count++;
-      }
-      bytes[this.length++] = TEXT_LONG + 4 * form + count - 1;
-    }
+    writeText(this, this.texts, this.textCount);
     const found = this.length - this.#start;
     if (found <= MAX_VALUE_BYTES) return;
     throw new LimitExceededError(`a value takes ${found} bytes encoded, more than ${MAX_VALUE_BYTES}`, {
       details: { limit: 'MAX_VALUE_BYTES', allowed: MAX_VALUE_BYTES, found },
     });
   }
-}
-
-/**
- * Writes a string that is ASCII; answers false, having written rubbish, if it is not. There must be 4 spare bytes behind:
- * any character beyond ASCII takes more bytes than units, also where it is the last that fits.
- */
-function writeAscii(bytes: Uint8Array, at: number, text: string): boolean {
-  return (bytes as Buffer).write(text, at, text.length + 4, 'utf8') === text.length;
 }
 
 /** The first index at or after `from` that holds an element. */
