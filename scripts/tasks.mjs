@@ -7,7 +7,17 @@ import { join } from 'node:path';
 import { lanes } from './lanes.mjs';
 import { run, Stop, seconds } from './process.mjs';
 import { root } from './setup.mjs';
-import { addUp, clearReports, printTotal, readReports, runLint, runTypes, runVitest, writeReport } from './verdict.mjs';
+import {
+  addUp,
+  clearReports,
+  formatAll,
+  printTotal,
+  readReports,
+  runLint,
+  runTypes,
+  runVitest,
+  writeReport,
+} from './verdict.mjs';
 
 /** Node takes TypeScript files as they are from 22.18 and 23.6 on; before, a flag says so. */
 export function typeScriptFlags() {
@@ -125,13 +135,6 @@ export const tasks = {
   prebuilds: { ...script('scripts/build-prebuilds.mjs'), needs: ['dependencies'] },
   prepack: { run: async () => (await import('./package.mjs')).prepare() },
   'pack-check': { run: async () => exitCode(await runVitest('pack-check', ['test/integration/package.test.ts'])) },
-  format: {
-    run: async () =>
-      (
-        await run(process.execPath, [join(root, 'node_modules/@biomejs/biome/bin/biome'), 'check', '--write', '.'], {
-          cwd: root,
-        })
-      ).code,
-  },
+  format: { needs: ['dependencies'], run: () => formatAll() },
   bench,
 };

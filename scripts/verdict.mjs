@@ -39,6 +39,11 @@ export const runTypes = () => yesOrNo('types', [tool('typescript/bin/tsc'), '--n
 export const runLint = () =>
   yesOrNo('lint', [tool('@biomejs/biome/bin/biome'), 'check', '--diagnostic-level=error', '.']);
 
+/** Formats every file and mends what the linter can mend; answers an exit code. */
+export async function formatAll() {
+  return (await run(process.execPath, [tool('@biomejs/biome/bin/biome'), 'check', '--write', '.'], { cwd: root })).code;
+}
+
 /** Runs vitest over the files that match `filters`; answers its numbers, read from its own report. */
 export async function runVitest(name, filters, options = {}) {
   mkdirSync(reports, { recursive: true });
