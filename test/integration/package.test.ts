@@ -100,13 +100,13 @@ describe.skipIf(!hasDoor)('the package', () => {
   });
 
   it.each([
-    ['nodenext', 'use.mts'],
-    ['nodenext', 'use.cts'],
-    ['node16', 'use.mts'],
-    ['node16', 'use.cts'],
-    ['bundler', 'use.mts'],
-  ])('has strict types for %s, %s', async (moduleResolution, file) => {
-    await writeFile(join(app, file), `import { Database, defineStore, SopError } from 'sop';\n${typed}`);
+    ['nodenext', ['use.mts', 'use.cts']],
+    ['node16', ['use.mts', 'use.cts']],
+    ['bundler', ['use.mts']],
+  ])('has strict types for %s', async (moduleResolution, files) => {
+    for (const file of files) {
+      await writeFile(join(app, file), `import { Database, defineStore, SopError } from 'sop';\n${typed}`);
+    }
     const config = {
       compilerOptions: {
         strict: true,
@@ -118,7 +118,7 @@ describe.skipIf(!hasDoor)('the package', () => {
         types: ['node'],
         typeRoots: [join(root, 'node_modules', '@types')],
       },
-      files: [file],
+      files,
     };
     await writeFile(join(app, 'tsconfig.json'), JSON.stringify(config));
     await node([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], app);
