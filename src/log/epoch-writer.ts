@@ -104,7 +104,7 @@ export class EpochWriter {
   }
 
   /** Starts writing zeros ahead where little is left, in proportion to what the file holds already. */
-  fillAhead(): void {
+  fillAhead(onError: (error: unknown) => void): void {
     if (this.#filling !== undefined) return;
     const position = this.end.offset;
     const ahead = Math.min(MOST_AHEAD_BYTES, Math.max(LEAST_AHEAD_BYTES, position));
@@ -118,15 +118,16 @@ export class EpochWriter {
       return; // The next batch that needs the room meets the error itself.
     }
     this.#fillEnd = to;
-    this.#filling = this.#fill(from, to);
+    this.#filling = this.#fill(from, to, onError);
   }
 
-  async #fill(from: number, to: number): Promise<void> {
+  async #fill(from: number, to: number, onError: (error: unknown) => void): Promise<void> {
     try {
       await this.file.reserve(from, to - from);
       this.#readyEnd = this.#fillEnd;
-    } catch {
-      // Zeros are a matter of speed. Where space or device fail, the batch that goes there says so.
+    } catch (error) {
+      // A sync that failed here may be the only one that tells of a lost page of a batch.
+      onError(error);
     } finally {
       this.#filling = undefined;
     }

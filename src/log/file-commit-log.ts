@@ -101,6 +101,10 @@ export class FileCommitLog implements CommitLog {
     if (this.#free.length < MAX_FREE_BATCHES) this.#free.push(batch);
   };
 
+  readonly #onFillError = (error: unknown): void => {
+    this.#fail(error);
+  };
+
   constructor(context: LogContext, start: LogStart) {
     this.#context = context;
     this.writer = context.writer;
@@ -118,7 +122,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   get idle(): boolean {
-    return this.#pending.length === 0 && this.#switching === undefined;
+    return this.#pending.length === 0;
   }
 
   /** The secret of the epoch being written, for messages to others. */
@@ -168,7 +172,7 @@ export class FileCommitLog implements CommitLog {
         if (isBlocked) this.#waitForFill(writer);
         if (writer.gates > 0) writer.waiting.push(batch);
         else void this.#issue(batch, writer, position);
-        writer.fillAhead();
+        writer.fillAhead(this.#onFillError);
       });
     } catch (error) {
       return Promise.reject(error);
@@ -373,9 +377,13 @@ export class FileCommitLog implements CommitLog {
     const prepared = this.#prepared;
     const { file } = prepared;
     file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
-    await file.reserve(FIRST_BATCH_POSITION, PREPARED_BYTES);
-    await file.sync();
-    await env.files.syncFolder(logFolder(folder));
+    try {
+      await file.reserve(FIRST_BATCH_POSITION, PREPARED_BYTES);
+      await file.sync();
+      await env.files.syncFolder(logFolder(folder));
+    } catch (error) {
+      throw this.#fail(error);
+    }
     prepared.isReady = true;
     if (this.#prepared !== prepared) file.close();
   }
@@ -393,26 +401,49 @@ export class FileCommitLog implements CommitLog {
 
   async #switch(root: Uint8Array | undefined): Promise<void> {
     if (root !== undefined) checkRootLength(root);
-    await this.prepareNextEpoch();
-    this.#check();
+    // Nothing was written yet: the first write makes an epoch, whose header gets the root.
+    while (this.#writer !== undefined && this.#prepared?.isReady !== true) {
+      await this.prepareNextEpoch();
+      this.#check();
+    }
     this.#keepRoot(root);
     const old = this.#writer;
-    // Nothing was written yet: the first write makes an epoch, whose header gets the root.
     if (old === undefined) return;
     // Everything given from now on goes to the prepared file, and waits there until its header is durable.
-    const drained = this.#drained();
     const writer = this.#nextWriter(old);
     writer.gates++;
     this.#writer = writer;
-    await drained;
+    const last = this.#pending.at(-1);
+    if (last === undefined) this.#enter(writer);
+    else {
+      await new Promise<void>((resolve) => {
+        last.after.push(() => {
+          this.#enter(writer);
+          resolve();
+        });
+      });
+    }
+    await this.#leave(old);
+    this.#check();
+  }
+
+  /**
+   * Everything in the old file is durable: makes the header so. On the calling thread, so that there is no moment at which
+   * nothing is under way and yet nothing may be committed.
+   */
+  #enter(writer: EpochWriter): void {
+    if (this.failed === undefined) this.#writeHeader(writer);
+    this.#openGate(writer);
+  }
+
+  #writeHeader(writer: EpochWriter): void {
     try {
-      if (this.failed === undefined && !(await this.#appendHeader(writer))) this.#failSealed();
+      // Only now: the last batches of the old file may have adopted a root.
+      encodeEpochHeader({ ...writer.header, root: this.#root }, this.#block);
+      if (!writer.file.appendSync(this.#block, HEADER_BYTES, 0, SEAL_POSITION)) this.#failSealed();
     } catch (error) {
       this.#fail(error);
     }
-    this.#openGate(writer);
-    await this.#leave(old);
-    this.#check();
   }
 
   /** The same on the calling thread, with nothing under way, into a file that nobody writes zeros to. */
@@ -426,24 +457,17 @@ export class FileCommitLog implements CommitLog {
       this.#prepared = prepared;
     }
     prepared.file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
-    env.files.syncFolderSync(logFolder(folder));
     const writer = this.#nextWriter(old);
     this.#writer = writer;
     try {
-      encodeEpochHeader({ ...writer.header, root: this.#root }, this.#block);
-      if (!writer.file.appendSync(this.#block, HEADER_BYTES, 0, SEAL_POSITION)) this.#failSealed();
+      env.files.syncFolderSync(logFolder(folder));
+      this.#writeHeader(writer);
     } catch (error) {
       this.#fail(error);
     }
     void this.#leave(old);
     this.#check();
     return writer;
-  }
-
-  #appendHeader(writer: EpochWriter): Promise<boolean> {
-    // Only now: the last batches of the old file may have adopted a root.
-    encodeEpochHeader({ ...writer.header, root: this.#root }, this.#block);
-    return writer.file.append(this.#block, HEADER_BYTES, 0, SEAL_POSITION);
   }
 
   #nextWriter(old: EpochWriter): EpochWriter {

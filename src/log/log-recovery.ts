@@ -69,7 +69,16 @@ interface Found {
   readonly limit: number;
 }
 
-export async function openLog(options: OpenLogOptions): Promise<LogOpening> {
+/** Opens the log. All of it happens before the promise is returned: `openLogSync` is the same. */
+export function openLog(options: OpenLogOptions): Promise<LogOpening> {
+  try {
+    return Promise.resolve(openLogSync(options));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+export function openLogSync(options: OpenLogOptions): LogOpening {
   const { env, folder, databaseId } = options;
   const context: LogContext = {
     env,

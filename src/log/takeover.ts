@@ -3,7 +3,7 @@
  *
  * The order is the protocol; each step was found necessary by leaving it out:
  *  1. Seal the newest epoch that has a valid header, and every file above it that has none; sync each. From here on their
- *     owners acknowledge nothing more.
+ *     owners acknowledge nothing more. Where nothing proves that the header was synced, write the same bytes again before.
  *  2. Look again: a header that became valid meanwhile starts us anew with that epoch. Sync the folder.
  *  3. Only now read where the old epoch ends.
  *  4. Create the next file exclusively under a name greater than all that are there. Losing that race starts us anew.
@@ -150,8 +150,9 @@ function tryTakeOver(
   const view = viewFolder(context, 'write', block);
   if (view === undefined) return undefined;
   try {
-    if (!sealAll(context, view, block)) return undefined;
     const { newest, highest } = view;
+    if (newest !== undefined && !isHeaderProven(newest.header, earlier)) rewriteHeader(newest, block);
+    if (!sealAll(context, view, block)) return undefined;
     const scan = newest && new EpochScan(context.env.files, newest.file, newest.header, context.salt, earlier);
     if (scan !== undefined && context.provenNumber > 0) scan.noteProven(context.provenNumber);
     const lastNumber = scan === undefined ? 0 : scan.end.number;
@@ -179,13 +180,25 @@ function sealAll(context: LogContext, view: FolderView, block: Uint8Array): bool
   return true;
 }
 
+/** Also where somebody else wrote one: their sync may have failed, and another sync of the same page would say nothing. */
 function seal(file: File, taker: number, block: Uint8Array): void {
-  if (!readSeal(file, block)) {
-    encodeSeal(block, taker);
-    file.writeSync(block, SEAL_POSITION);
-  }
-  // Also where somebody else wrote it: whether they came as far as syncing it, nobody knows.
+  encodeSeal(block, taker);
+  file.writeSync(block, SEAL_POSITION);
   file.syncSync();
+}
+
+/** An own batch that is proven was written after the header's sync. */
+function isHeaderProven(header: EpochHeader, earlier: EpochScan | undefined): boolean {
+  return earlier?.header.epoch === header.epoch && earlier.proven.number > header.copiedEnd.number;
+}
+
+/**
+ * A header without a proven batch behind it may be only in a cache: of an owner whose sync failed, of another host that is
+ * about to lose power. Since we build on it, the same bytes are written once more; the sync of the seal covers them.
+ */
+function rewriteHeader(newest: NewestEpoch, block: Uint8Array): void {
+  encodeEpochHeader(newest.header, block);
+  newest.file.writeSync(block, 0);
 }
 
 /** Steps 4 and 5; undefined where the world moved. */
