@@ -40,7 +40,7 @@ export function existenceDelta(
   if (index.keys === 0) return 0;
   const { arena, nodes } = index;
   const visible = snapshot - index.baseNumber;
-  const window = index.removals && new RemovalWindow(index.removals, index.baseNumber, snapshot);
+  const window = index.removals && new RemovalWindow(index.removals, snapshot);
   let leaf = lower === undefined ? index.firstLeaf : index.seekLeaf(lower, 0, lower.length);
   let slot = lower === undefined ? 0 : index.foundSlot;
   const stopLeaf = upper === undefined ? 0 : index.seekLeaf(upper, 0, upper.length);

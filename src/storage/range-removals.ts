@@ -35,7 +35,7 @@ export interface RemovedRange {
 
 export class RangeRemovals {
   readonly #arena: RecordArena;
-  readonly #baseNumber: number;
+  readonly baseNumber: number;
   /** Range removals added. */
   count = 0;
   stamp = 0;
@@ -62,7 +62,7 @@ export class RangeRemovals {
 
   constructor(arena: RecordArena, baseNumber: number) {
     this.#arena = arena;
-    this.#baseNumber = baseNumber;
+    this.baseNumber = baseNumber;
   }
 
   /** Adds the OP_RANGE_REMOVE record at `address`; its version (word 2) is not older than any before. */
@@ -82,9 +82,9 @@ export class RangeRemovals {
 
   /** Absolute number of the newest removal that covers the key and is not newer than `snapshot`; 0 for none. */
   newestCovering(key: Uint8Array, start: number, end: number, snapshot: number): number {
-    if (this.count === 0 || snapshot < this.#baseNumber + this.#oldest) return 0;
+    if (this.count === 0 || snapshot < this.baseNumber + this.#oldest) return 0;
     this.locate(key, start, end, snapshot);
-    return this.foundVersion < 0 ? 0 : this.#baseNumber + this.foundVersion;
+    return this.foundVersion < 0 ? 0 : this.baseNumber + this.foundVersion;
   }
 
   /**
@@ -92,7 +92,7 @@ export class RangeRemovals {
    * answer up to `above` will do.
    */
   newestOverlapping(lower: Uint8Array | undefined, upper: Uint8Array | undefined, above = 0): number {
-    if (this.count === 0 || this.#baseNumber + this.#newest <= above) return 0;
+    if (this.count === 0 || this.baseNumber + this.#newest <= above) return 0;
     let newest = -1;
     let block = lower === undefined ? 0 : Math.max(0, this.#blockFor(lower, 0, lower.length));
     for (; block < this.#blocks.length; block++) {
@@ -102,7 +102,7 @@ export class RangeRemovals {
       newest = Math.max(newest, this.#newestInBlock(ids, lower, upper));
       if (newest === this.#newest) break;
     }
-    return newest < 0 ? 0 : this.#baseNumber + newest;
+    return newest < 0 ? 0 : this.baseNumber + newest;
   }
 
   /** What is removed as of `snapshot`, as sorted disjoint ranges that do not touch. */
@@ -110,7 +110,7 @@ export class RangeRemovals {
     const ranges: RemovedRange[] = [];
     if (this.count === 0) return ranges;
     const bounds: number[] = [];
-    const visible = snapshot - this.#baseNumber;
+    const visible = snapshot - this.baseNumber;
     for (const ids of this.#blocks) {
       for (const id of ids) this.#collect(id, visible, bounds);
     }
@@ -125,7 +125,7 @@ export class RangeRemovals {
       ranges.push({
         lower: this.#copyBound(lower),
         upper: upper === BEHIND_ALL ? undefined : this.#copyBound(upper),
-        newest: this.#baseNumber + newest,
+        newest: this.baseNumber + newest,
       });
     }
     return ranges;
@@ -133,7 +133,7 @@ export class RangeRemovals {
 
   /** Fills the `found` fields for a key as of an absolute snapshot. */
   locate(key: Uint8Array, start: number, end: number, snapshot: number): void {
-    const visible = snapshot - this.#baseNumber;
+    const visible = snapshot - this.baseNumber;
     this.foundVersion = -1;
     this.foundLower = BEFORE_ALL;
     this.foundUpper = BEHIND_ALL;
@@ -423,7 +423,6 @@ export class RangeRemovals {
 export class RemovalWindow {
   readonly removals: RangeRemovals;
   readonly snapshot: number;
-  readonly #baseNumber: number;
   #stamp = -1;
   /** Absolute version of the removal that covers the window, 0 for none. */
   version = 0;
@@ -431,9 +430,8 @@ export class RemovalWindow {
   lower = BEFORE_ALL;
   upper = BEHIND_ALL;
 
-  constructor(removals: RangeRemovals, baseNumber: number, snapshot: number) {
+  constructor(removals: RangeRemovals, snapshot: number) {
     this.removals = removals;
-    this.#baseNumber = baseNumber;
     this.snapshot = snapshot;
   }
 
@@ -452,7 +450,7 @@ export class RemovalWindow {
     this.#stamp = removals.stamp;
     this.lower = removals.foundLower;
     this.upper = removals.foundUpper;
-    this.version = removals.foundVersion < 0 ? 0 : this.#baseNumber + removals.foundVersion;
+    this.version = removals.foundVersion < 0 ? 0 : removals.baseNumber + removals.foundVersion;
     return this.version;
   }
 }

@@ -18,6 +18,7 @@ export interface CursorIndex {
   readonly baseNumber: number;
   readonly keys: number;
   readonly changes: number;
+  readonly linked: boolean;
   readonly firstLeaf: number;
   readonly lastLeaf: number;
   readonly foundSlot: number;
@@ -196,9 +197,9 @@ export class RecordCursor implements EntryCursor {
 
   #hide(): void {
     const index = this.index;
-    if (this.#window === undefined) {
-      if (index.removals === undefined) return;
-      this.#window = new RemovalWindow(index.removals, index.baseNumber, this.snapshot);
+    if (index.removals === undefined) return;
+    if (this.#window === undefined || this.#window.removals !== index.removals) {
+      this.#window = new RemovalWindow(index.removals, this.snapshot);
     }
     const version = this.#window.versionAt(this.keyBytes, this.keyStart, this.keyEnd);
     if (version <= this.version) return;

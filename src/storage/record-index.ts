@@ -9,7 +9,8 @@
  *     search compares those bytes first, and an insert that does not share them lowers `skip`.
  *  3. Heads decide unless they are equal; then the keys' bytes behind `skip` are compared, lengths included.
  *  4. A separator is the address of a record; the keys under its child are not less than that record's key.
- *  5. `changes` changes whenever an entry moved, so that a cursor knows to look its place up again.
+ *  5. `changes` changes whenever an entry moved (not `linked`: or was replaced), so that a cursor knows to look its place
+ *     up again.
  *  6. An inner slot's newest version is exactly the newest under it (of the newest records; range removals are apart).
  *
  * Shared prefixes make the difference: with 13 shared bytes, heads from byte 0 cost 20 times as much to search.
@@ -459,6 +460,7 @@ export class RecordIndex {
       const at = (node << NODE_SHIFT) + slot;
       const older = nodes.leafRefs[at] as number;
       if (this.linked) this.arena.words[address + 3] = older;
+      else this.changes++;
       nodes.leafRefs[at] = address;
       return older;
     }

@@ -239,6 +239,7 @@ export class WriteBuffer {
       for (; slot < end; slot++) this.#takeBackRecord(nodes.leafRefs[(leaf << NODE_SHIFT) + slot] as number, again);
       if (leaf === stopLeaf) break;
     }
+    index.changes++;
     for (const address of again) this.#removeAgain(address);
   }
 

@@ -1,0 +1,517 @@
+/**
+ * Several layers of one store as one sorted sequence: write buffer, memory tables, runs, tree, newest first.
+ *
+ *  1. Of entries with one key the highest version counts; at equal version the earlier layer.
+ *  2. An entry of version v is hidden by any layer's range removal of version t with v < t <= that layer's snapshot.
+ *  3. Going forward, every layer stands at its first entry not before the current key, or at its end; backward likewise.
+ *     `#mask` holds the layers that stand at the current key itself.
+ *  4. MISS of a layer is passed on. What the other layers did is kept, and the repeated call goes on from there. The
+ *     current key is kept apart, so that another call finds it as well.
+ *  5. Keys of layers whose bytes can move (all but memory) are copied when the layer moves; a cell is handed out only
+ *     if its layer moved last or was refreshed.
+ *
+ * A write buffer among the layers may change between two moves; its layer is then put in place again.
+ */
+import { assert } from '../base/assert.ts';
+import { compareBytes } from '../base/bytes.ts';
+import { MAX_KEY_BYTES } from '../base/limits.ts';
+import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
+import { BEHIND_ALL, type RangeRemovals, RemovalWindow } from './range-removals.ts';
+import { type CursorIndex, RecordCursor } from './record-cursor.ts';
+
+export interface CursorLayer {
+  readonly cursor: EntryCursor;
+  /** Range removals of this layer. A `RecordCursor` brings its own. */
+  readonly removals?: RangeRemovals | undefined;
+  /** Absolute: which of the removals count. */
+  readonly snapshot: number;
+  /** No entry of this layer is newer. Lets it skip over removed ranges instead of walking them. */
+  readonly newest?: number;
+}
+
+/** A cursor whose bytes may move away under it, and which can show its entry again without a search. */
+export interface RefreshableCursor extends EntryCursor {
+  /** Makes the fields valid again: AT, or MISS with nothing changed. */
+  refresh(): Step;
+}
+
+export interface LayeredCursorOptions {
+  /** Show removed and hidden keys too, as `removed`. */
+  readonly showRemoved?: boolean;
+}
+
+const FORWARD = 1;
+const BACKWARD = -1;
+type Direction = typeof FORWARD | typeof BACKWARD;
+
+/** Calls that may be under way after a MISS. */
+const NO_CALL = 0;
+const NEXT = 1;
+const PREVIOUS = 2;
+const SEEK = 3;
+const SEEK_BEFORE = 4;
+const FIRST = 5;
+const LAST = 6;
+
+/** What a layer has still to do before the current call can look at it. */
+const NOTHING = 0;
+const STEP = 1;
+const TO_TARGET = 2;
+const PAST_ANCHOR = 3;
+const TO_EDGE = 4;
+const SKIP = 5;
+const REFRESH = 6;
+
+const NO_BYTES = new Uint8Array(0);
+
+export class LayeredCursor implements EntryCursor {
+  keyBytes: Uint8Array = NO_BYTES;
+  keyStart = 0;
+  keyEnd = 0;
+  cellBytes: Uint8Array = NO_BYTES;
+  cellStart = 0;
+  cellEnd = 0;
+  version = 0;
+  removed = false;
+
+  readonly #count: number;
+  readonly #showRemoved: boolean;
+  readonly #cursors: EntryCursor[] = [];
+  readonly #newest: number[] = [];
+  /** Layers in memory: their keys stay where they are. */
+  readonly #stable: boolean[] = [];
+  /** Layers whose removals are looked at, and where these come from. */
+  readonly #removing: number[] = [];
+  readonly #sources: { readonly removals?: RangeRemovals | undefined }[] = [];
+  readonly #snapshots: number[] = [];
+  readonly #windows: (RemovalWindow | undefined)[] = [];
+  /** Write buffers among the layers: index and its `changes` when the layer last moved. */
+  readonly #changing: (CursorIndex | undefined)[] = [];
+  readonly #changes: number[] = [];
+  #anyChanging = false;
+
+  /** Per layer: where it stands. */
+  readonly #steps: Step[] = [];
+  readonly #actions: number[] = [];
+  readonly #layerKeys: Uint8Array[] = [];
+  readonly #keyStarts: number[] = [];
+  readonly #keyEnds: number[] = [];
+  readonly #versions: Float64Array;
+  readonly #gone: boolean[] = [];
+  /** Copies of keys: two a layer, the one that holds the current key is not written. */
+  readonly #copies: Uint8Array[] = [];
+  readonly #fronts: number[] = [];
+  readonly #movedAt: number[] = [];
+
+  #waits = false;
+  #direction: Direction = FORWARD;
+  #positioned = false;
+  #call = NO_CALL;
+  #missing = -1;
+  #busy = false;
+  #mask = 0;
+  #winner = -1;
+  /** The best layer beside those of the mask, -1 for none. */
+  #second = -1;
+  #tick = 0;
+  #validSince = 0;
+  #lastUnstable = 0;
+  #hidingLayer = -1;
+  #hiddenInRow = 0;
+
+  #anchor: Uint8Array = NO_BYTES;
+  #anchorStart = 0;
+  #anchorEnd = 0;
+  #target: Uint8Array = NO_BYTES;
+  #targetStart = 0;
+  #targetEnd = 0;
+
+  constructor(layers: readonly CursorLayer[], options: LayeredCursorOptions = {}) {
+    assert(layers.length <= 31, 'no more layers than bits in a mask');
+    this.#count = layers.length;
+    this.#showRemoved = options.showRemoved === true;
+    this.#versions = new Float64Array(layers.length);
+    for (const layer of layers) this.#addLayer(layer);
+  }
+
+  #addLayer(layer: CursorLayer): void {
+    const { cursor } = layer;
+    const at = this.#cursors.length;
+    const index = cursor instanceof RecordCursor ? cursor.index : undefined;
+    const isBuffer = index !== undefined && !index.linked;
+    this.#cursors.push(cursor);
+    this.#newest.push(layer.newest ?? Number.POSITIVE_INFINITY);
+    this.#stable.push(index !== undefined);
+    // A table's later removals are none of this snapshot's business, a buffer's are.
+    if (isBuffer || (index ?? layer).removals !== undefined) this.#removing.push(at);
+    this.#sources.push(index ?? layer);
+    this.#snapshots.push(layer.snapshot);
+    this.#windows.push(undefined);
+    this.#changing.push(isBuffer ? index : undefined);
+    this.#anyChanging ||= isBuffer;
+    this.#changes.push(0);
+    this.#steps.push(END);
+    this.#actions.push(NOTHING);
+    this.#layerKeys.push(NO_BYTES);
+    this.#keyStarts.push(0);
+    this.#keyEnds.push(0);
+    this.#gone.push(false);
+    this.#copies.push(NO_BYTES, NO_BYTES);
+    this.#fronts.push(0);
+    this.#movedAt.push(0);
+  }
+
+  get waits(): boolean {
+    return this.#waits;
+  }
+
+  set waits(waits: boolean) {
+    this.#waits = waits;
+    for (const cursor of this.#cursors) cursor.waits = waits;
+  }
+
+  seek(key: Uint8Array, start: number, end: number): Step {
+    return this.#goTo(SEEK, FORWARD, key, start, end);
+  }
+
+  seekBefore(key: Uint8Array, start: number, end: number): Step {
+    return this.#goTo(SEEK_BEFORE, BACKWARD, key, start, end);
+  }
+
+  first(): Step {
+    return this.#goToEdge(FIRST, FORWARD);
+  }
+
+  last(): Step {
+    return this.#goToEdge(LAST, BACKWARD);
+  }
+
+  next(): Step {
+    return this.#move(NEXT, FORWARD);
+  }
+
+  previous(): Step {
+    return this.#move(PREVIOUS, BACKWARD);
+  }
+
+  load(): Promise<void> {
+    const missing = this.#cursors[this.#missing];
+    return missing === undefined ? Promise.resolve() : missing.load();
+  }
+
+  // ---- calls ----
+
+  #goTo(call: number, direction: Direction, key: Uint8Array, start: number, end: number): Step {
+    const same =
+      this.#call === call && compareBytes(key, start, end, this.#target, this.#targetStart, this.#targetEnd) === 0;
+    if (!same || this.#hasChanged()) this.#begin(call, direction, TO_TARGET);
+    this.#target = key;
+    this.#targetStart = start;
+    this.#targetEnd = end;
+    const step = this.#run();
+    // The caller may use its array for something else before it calls again.
+    if (step === MISS) this.#target = key.slice(start, end);
+    else this.#target = NO_BYTES;
+    this.#targetStart = 0;
+    this.#targetEnd = step === MISS ? end - start : 0;
+    return step;
+  }
+
+  #goToEdge(call: number, direction: Direction): Step {
+    if (this.#call !== call || this.#hasChanged()) this.#begin(call, direction, TO_EDGE);
+    return this.#run();
+  }
+
+  #begin(call: number, direction: Direction, action: number): void {
+    this.#call = call;
+    this.#direction = direction;
+    this.#positioned = false;
+    this.#busy = true;
+    this.#hiddenInRow = 0;
+    for (let i = 0; i < this.#count; i++) this.#actions[i] = action;
+  }
+
+  #move(call: number, direction: Direction): Step {
+    if (this.#call !== call) {
+      if (!this.#positioned) {
+        this.#call = NO_CALL;
+        return END;
+      }
+      const turned = this.#call !== NO_CALL || direction !== this.#direction;
+      this.#hiddenInRow = 0;
+      if (turned) {
+        this.#begin(call, direction, PAST_ANCHOR);
+        this.#positioned = true;
+      } else {
+        this.#call = call;
+        if (this.#anyChanging) this.#placeChanged();
+        this.#stepMask();
+      }
+    } else if (this.#anyChanging) this.#placeChanged();
+    return this.#run();
+  }
+
+  /** Layers at the current key step on, unless they have something else to do. */
+  #stepMask(): void {
+    this.#busy = true;
+    for (let mask = this.#mask, i = 0; mask !== 0; mask >>>= 1, i++) {
+      if ((mask & 1) !== 0 && this.#actions[i] === NOTHING) this.#actions[i] = STEP;
+    }
+  }
+
+  /** A buffer that changed since its layer moved is entered again behind the current key. */
+  #placeChanged(): void {
+    for (let i = 0; i < this.#count; i++) {
+      const index = this.#changing[i];
+      if (index === undefined || index.changes === this.#changes[i]) continue;
+      this.#actions[i] = PAST_ANCHOR;
+      this.#busy = true;
+    }
+  }
+
+  #hasChanged(): boolean {
+    if (!this.#anyChanging) return false;
+    for (let i = 0; i < this.#count; i++) {
+      const index = this.#changing[i];
+      if (index !== undefined && index.changes !== this.#changes[i]) return true;
+    }
+    return false;
+  }
+
+  /** Lets the layers do what they have to do until an entry can be shown. */
+  #run(): Step {
+    this.#validSince = this.#tick;
+    for (;;) {
+      if (this.#busy && !this.#act()) return MISS;
+      const winner = this.#winner;
+      if (winner < 0) {
+        this.#call = NO_CALL;
+        this.#positioned = false;
+        return END;
+      }
+      const hiding = this.#removing.length === 0 ? 0 : this.#hidingVersion(winner);
+      const removed = hiding !== 0 || (this.#gone[winner] as boolean);
+      if (removed && !this.#showRemoved) {
+        this.#passOver(hiding);
+        continue;
+      }
+      if (!this.#stable[winner] && this.#mustRefresh(winner)) {
+        this.#actions[winner] = REFRESH;
+        this.#busy = true;
+        continue;
+      }
+      this.#publish(winner, removed, hiding);
+      return AT;
+    }
+  }
+
+  #mustRefresh(layer: number): boolean {
+    const movedAt = this.#movedAt[layer] as number;
+    return movedAt <= this.#validSince || (this.#waits && movedAt !== this.#lastUnstable);
+  }
+
+  #publish(winner: number, removed: boolean, hiding: number): void {
+    const cursor = this.#cursors[winner] as EntryCursor;
+    this.keyBytes = this.#layerKeys[winner] as Uint8Array;
+    this.keyStart = this.#keyStarts[winner] as number;
+    this.keyEnd = this.#keyEnds[winner] as number;
+    this.cellBytes = cursor.cellBytes;
+    this.cellStart = cursor.cellStart;
+    this.cellEnd = removed ? cursor.cellStart : cursor.cellEnd;
+    this.version = hiding !== 0 ? hiding : (this.#versions[winner] as number);
+    this.removed = removed;
+    this.#anchor = this.keyBytes;
+    this.#anchorStart = this.keyStart;
+    this.#anchorEnd = this.keyEnd;
+    if (!this.#stable[winner]) this.#fronts[winner] = 1 - (this.#fronts[winner] as number);
+    this.#call = NO_CALL;
+    this.#positioned = true;
+  }
+
+  // ---- layers ----
+
+  /** Does what is to be done, then finds the layer that comes first; false on a MISS. */
+  #act(): boolean {
+    const alone = this.#mask === 1 << this.#winner ? this.#winner : -1;
+    let others = false;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#actions[i] === NOTHING) continue;
+      if (i !== alone || this.#actions[i] !== STEP) others = true;
+      if (this.#perform(i) === MISS) {
+        this.#missing = i;
+        // What was done so far is not known to be in order any more.
+        this.#mask = 0;
+        return false;
+      }
+      this.#actions[i] = NOTHING;
+    }
+    this.#busy = false;
+    if (others || alone < 0 || !this.#staysFirst(alone)) this.#pick();
+    return true;
+  }
+
+  /** The usual step: the layer that was alone at the current key moved; does it still come before the second? */
+  #staysFirst(layer: number): boolean {
+    if (this.#steps[layer] !== AT) return false;
+    return this.#second < 0 || this.#compare(layer, this.#second) * this.#direction < 0;
+  }
+
+  #compare(a: number, b: number): number {
+    return compareBytes(
+      this.#layerKeys[a] as Uint8Array,
+      this.#keyStarts[a] as number,
+      this.#keyEnds[a] as number,
+      this.#layerKeys[b] as Uint8Array,
+      this.#keyStarts[b] as number,
+      this.#keyEnds[b] as number,
+    );
+  }
+
+  /** Winner, mask and second from all layers. */
+  #pick(): void {
+    let first = -1;
+    let winner = -1;
+    let mask = 0;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#steps[i] !== AT) continue;
+      const order = first < 0 ? -1 : this.#compare(i, first) * this.#direction;
+      if (order < 0) {
+        first = i;
+        winner = i;
+        mask = 1 << i;
+      } else if (order === 0) {
+        mask |= 1 << i;
+        if ((this.#versions[i] as number) > (this.#versions[winner] as number)) winner = i;
+      }
+    }
+    let second = -1;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#steps[i] !== AT || (mask & (1 << i)) !== 0) continue;
+      if (second < 0 || this.#compare(i, second) * this.#direction < 0) second = i;
+    }
+    this.#winner = winner;
+    this.#mask = mask;
+    this.#second = second;
+  }
+
+  #perform(layer: number): Step {
+    const cursor = this.#cursors[layer] as EntryCursor;
+    const forward = this.#direction === FORWARD;
+    const action = this.#actions[layer] as number;
+    if (action === REFRESH) return this.#refresh(layer, cursor);
+    let step: Step;
+    if (action === STEP) step = forward ? cursor.next() : cursor.previous();
+    else if (action === TO_TARGET) step = seekWith(cursor, forward, this.#target, this.#targetStart, this.#targetEnd);
+    else if (action === TO_EDGE) step = forward ? cursor.first() : cursor.last();
+    else if (action === SKIP) step = this.#skip(cursor, forward);
+    else {
+      step = seekWith(cursor, forward, this.#anchor, this.#anchorStart, this.#anchorEnd);
+      if (step === AT && forward && this.#isAtAnchor(cursor)) {
+        this.#actions[layer] = STEP;
+        step = cursor.next();
+      }
+    }
+    if (step !== MISS) this.#take(layer, cursor, step);
+    return step;
+  }
+
+  #isAtAnchor(cursor: EntryCursor): boolean {
+    const { keyBytes, keyStart, keyEnd } = cursor;
+    return compareBytes(keyBytes, keyStart, keyEnd, this.#anchor, this.#anchorStart, this.#anchorEnd) === 0;
+  }
+
+  #refresh(layer: number, cursor: EntryCursor): Step {
+    const key = this.#layerKeys[layer] as Uint8Array;
+    const step =
+      'refresh' in cursor
+        ? (cursor as RefreshableCursor).refresh()
+        : cursor.seek(key, this.#keyStarts[layer] as number, this.#keyEnds[layer] as number);
+    if (step === MISS) return MISS;
+    assert(step === AT, 'an entry of an immutable layer is found again');
+    this.#movedAt[layer] = ++this.#tick;
+    this.#lastUnstable = this.#tick;
+    return AT;
+  }
+
+  /** Notes where a layer came to stand. */
+  #take(layer: number, cursor: EntryCursor, step: Step): void {
+    this.#steps[layer] = step;
+    const index = this.#changing[layer];
+    if (index !== undefined) this.#changes[layer] = index.changes;
+    if (step !== AT) return;
+    this.#versions[layer] = cursor.version;
+    this.#gone[layer] = cursor.removed;
+    if (this.#stable[layer]) {
+      this.#layerKeys[layer] = cursor.keyBytes;
+      this.#keyStarts[layer] = cursor.keyStart;
+      this.#keyEnds[layer] = cursor.keyEnd;
+    } else this.#copyKey(layer, cursor);
+  }
+
+  #copyKey(layer: number, cursor: EntryCursor): void {
+    const from = cursor.keyBytes;
+    const start = cursor.keyStart;
+    const length = cursor.keyEnd - start;
+    const at = layer * 2 + (this.#fronts[layer] as number);
+    let copy = this.#copies[at] as Uint8Array;
+    if (copy.length < length) {
+      copy = new Uint8Array(length <= 128 ? 128 : Math.max(length, MAX_KEY_BYTES));
+      this.#copies[at] = copy;
+    }
+    for (let i = 0; i < length; i++) copy[i] = from[start + i] as number;
+    this.#layerKeys[layer] = copy;
+    this.#keyStarts[layer] = 0;
+    this.#keyEnds[layer] = length;
+    this.#movedAt[layer] = ++this.#tick;
+    this.#lastUnstable = this.#tick;
+  }
+
+  // ---- range removals ----
+
+  /** The version of a visible range removal that is newer than the layer's entry and covers it; 0 for none. */
+  #hidingVersion(layer: number): number {
+    const version = this.#versions[layer] as number;
+    for (const other of this.#removing) {
+      if (other === layer && this.#stable[layer]) continue;
+      const removals = (this.#sources[other] as CursorLayer).removals;
+      if (removals === undefined) continue;
+      let window = this.#windows[other];
+      if (window === undefined || window.removals !== removals) {
+        window = new RemovalWindow(removals, this.#snapshots[other] as number);
+        this.#windows[other] = window;
+      }
+      const hiding = window.versionAt(
+        this.#layerKeys[layer] as Uint8Array,
+        this.#keyStarts[layer] as number,
+        this.#keyEnds[layer] as number,
+      );
+      if (hiding > version) {
+        this.#hidingLayer = other;
+        return hiding;
+      }
+    }
+    return 0;
+  }
+
+  /** Moves on from an entry that is not shown; from the second one in a range removal on, to the end of that range. */
+  #passOver(hiding: number): void {
+    this.#hiddenInRow = hiding === 0 ? 0 : this.#hiddenInRow + 1;
+    this.#stepMask();
+    if (this.#hiddenInRow < 2) return;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#actions[i] === STEP && (this.#newest[i] as number) < hiding) this.#actions[i] = SKIP;
+    }
+  }
+
+  #skip(cursor: EntryCursor, forward: boolean): Step {
+    const window = this.#windows[this.#hidingLayer] as RemovalWindow;
+    const { removals } = window;
+    const bound = forward ? window.upper : window.lower;
+    if (bound === BEHIND_ALL) return END;
+    return seekWith(cursor, forward, removals.boundBytes(), removals.boundStart(bound), removals.boundEnd(bound));
+  }
+}
+
+function seekWith(cursor: EntryCursor, forward: boolean, key: Uint8Array, start: number, end: number): Step {
+  return forward ? cursor.seek(key, start, end) : cursor.seekBefore(key, start, end);
+}
