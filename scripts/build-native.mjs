@@ -7,7 +7,17 @@
 //   node scripts/build-native.mjs [--force] [--verbose]
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,8 +51,14 @@ export function buildNative({ force = false, verbose = false } = {}) {
 
 function hashOfSources() {
   const hash = createHash('sha256').update(`${process.platform}-${process.arch}`);
-  const files = readdirSync(join(ROOT, 'native')).sort().map((name) => join('native', name));
-  for (const file of ['binding.gyp', ...files]) hash.update(file).update('\0').update(readFileSync(join(ROOT, file)));
+  const files = readdirSync(join(ROOT, 'native'))
+    .sort()
+    .map((name) => join('native', name));
+  for (const file of ['binding.gyp', ...files])
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(join(ROOT, file)));
   return hash.digest('hex');
 }
 

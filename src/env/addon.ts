@@ -31,14 +31,7 @@ export interface NativeAddon {
   /** Once, before the first `append`: `deliver(count)` is called with `count` pairs of (id, result) in `pairs`. */
   startAppends(deliver: (count: number) => void, pairs: Int32Array): Result;
   appendSync(handle: number, from: Uint8Array, length: number, position: number, sealPosition: number): Result;
-  append(
-    handle: number,
-    id: number,
-    from: Uint8Array,
-    length: number,
-    position: number,
-    sealPosition: number,
-  ): Result;
+  append(handle: number, id: number, from: Uint8Array, length: number, position: number, sealPosition: number): Result;
   /** Appends given after a failed one fail too until this call. */
   appendFailureSeen(handle: number): Result;
   reservePooled(handle: number, position: number, length: number): Promise<Result>;
