@@ -4,7 +4,8 @@
  *   index.cjs    the engine and every public name; the only copy of the code
  *   index.mjs    the same names for `import`, taken from index.cjs: a program that imports and requires has one engine
  *   engine.*     the door for database builders, where src/engine.ts exists; shares index.cjs
- *   cli.mjs      the command `sop`, complete in itself
+ *   cli.mjs      the command `sop`: a few lines that have Node keep the compiled form of command.mjs between runs
+ *   command.mjs  the command, complete in itself
  *   types/       the declarations, CommonJS-flavoured like the code; index.d.mts is their `import` side
  *
  * `node scripts/bundle.mjs [--source <folder>] [--out <folder>]`
@@ -26,12 +27,15 @@ const common = {
   platform: 'node',
   target: 'node22.12',
   external,
-  // Names stay readable in stack traces; comments and white space only cost loading time.
+  // Comments and white space only cost loading time (12 ms for 430 KiB). Names stay: errors take theirs from their class,
+  // stack traces are for people, and shortening them would save a sixth. ASCII keeps the source one byte a character.
   minifyWhitespace: true,
   minifySyntax: true,
-  keepNames: false,
   legalComments: 'none',
-  charset: 'utf8',
+  charset: 'ascii',
+  // For `node --enable-source-maps`; read by nobody else.
+  sourcemap: 'linked',
+  sourcesContent: false,
   logLevel: 'warning',
 };
 
@@ -76,9 +80,10 @@ async function bundleDoors(source, out) {
 async function bundleCommand(source, out) {
   const entry = join(source, 'cli', 'main.ts');
   if (!existsSync(entry)) return;
-  const outfile = join(out, 'cli.mjs');
-  await build({ ...common, entryPoints: [entry], format: 'esm', outfile, banner: { js: '#!/usr/bin/env node' } });
-  chmodSync(outfile, 0o755);
+  await build({ ...common, entryPoints: [entry], format: 'esm', outfile: join(out, 'command.mjs') });
+  const start = "import module from 'node:module';\nmodule.enableCompileCache?.();\nimport('./command.mjs');\n";
+  writeFileSync(join(out, 'cli.mjs'), `#!/usr/bin/env node\n${start}`);
+  chmodSync(join(out, 'cli.mjs'), 0o755);
 }
 
 async function declare(source, out, names) {
