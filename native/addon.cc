@@ -1,8 +1,10 @@
-// The export table: what JavaScript can call, in one place. The typed face of it is src/env/addon.ts.
+// The export table: what JavaScript can call, in one place. The typed face of it is
+// src/env/addon.ts.
 //
-// Every call answers a number: at or above zero the answer, below zero a failure (see status.h), which JavaScript turns
-// into an error with operation and path. Calls ending in Sync block the calling thread; those ending in Pooled answer a
-// promise of the number and run in the runtime's thread pool. Files are named by the number that `open` answered.
+// Every call answers a number: at or above zero the answer, below zero a failure (see status.h),
+// which JavaScript turns into an error with operation and path. Calls ending in Sync block the
+// calling thread; those ending in Pooled answer a promise of the number and run in the runtime's
+// thread pool. Files are named by the number that `open` answered.
 #include "addon.h"
 
 #include <cerrno>
@@ -17,7 +19,8 @@ namespace sop {
 
 namespace {
 
-// Raised whenever a function's arguments or answer change; the loader passes over a binary of another number.
+// Raised whenever a function's arguments or answer change; the loader passes over a binary of
+// another number.
 constexpr int32_t kInterfaceVersion = 2;
 
 const Result kNotOpen = Failure(EBADF);
@@ -30,7 +33,8 @@ napi_value Open(napi_env env, napi_callback_info info) {  // (path, mode, direct
   int32_t mode = arguments.Int(1);
   int32_t direct = arguments.Int(2);
   if (!arguments.ok()) return nullptr;
-  if (mode < 0 || mode > 2 || path.find('\0') != std::string::npos) return Number(env, Failure(EINVAL));
+  if (mode < 0 || mode > 2 || path.find('\0') != std::string::npos)
+    return Number(env, Failure(EINVAL));
   std::shared_ptr<File> file;
   Result result = File::Open(path.c_str(), static_cast<File::Mode>(mode), direct != 0, &file);
   return Number(env, result < 0 ? result : arguments.addon()->Add(std::move(file)));
@@ -66,7 +70,8 @@ napi_value OnFileAt(napi_env env, napi_callback_info info, Body body) {
 }
 
 napi_value IsDirect(napi_env env, napi_callback_info info) {  // (handle) -> 0 or 1
-  return OnFile(env, info, [](Addon::OpenFile& open) -> Result { return open.file->direct() ? 1 : 0; });
+  return OnFile(env, info,
+                [](Addon::OpenFile& open) -> Result { return open.file->direct() ? 1 : 0; });
 }
 
 napi_value Size(napi_env env, napi_callback_info info) {  // (handle) -> bytes
@@ -85,18 +90,22 @@ napi_value AppendFailureSeen(napi_env env, napi_callback_info info) {  // (handl
 }
 
 napi_value TruncateSync(napi_env env, napi_callback_info info) {  // (handle, size)
-  return OnFileAt(env, info, [](Addon::OpenFile& open, uint64_t size) { return open.file->Truncate(size); });
+  return OnFileAt(env, info,
+                  [](Addon::OpenFile& open, uint64_t size) { return open.file->Truncate(size); });
 }
 
 napi_value Unlock(napi_env env, napi_callback_info info) {  // (handle, position)
-  return OnFileAt(env, info, [](Addon::OpenFile& open, uint64_t at) { return open.file->Unlock(at); });
+  return OnFileAt(env, info,
+                  [](Addon::OpenFile& open, uint64_t at) { return open.file->Unlock(at); });
 }
 
 napi_value IsLockedByOther(napi_env env, napi_callback_info info) {  // (handle, position) -> 0 or 1
-  return OnFileAt(env, info, [](Addon::OpenFile& open, uint64_t at) { return open.file->IsLockedByOther(at); });
+  return OnFileAt(
+      env, info, [](Addon::OpenFile& open, uint64_t at) { return open.file->IsLockedByOther(at); });
 }
 
-napi_value TryLock(napi_env env, napi_callback_info info) {  // (handle, exclusive, position) -> 0 or 1
+napi_value TryLock(napi_env env,
+                   napi_callback_info info) {  // (handle, exclusive, position) -> 0 or 1
   Arguments<3> arguments(env, info);
   int32_t handle = arguments.Int(0);
   int32_t exclusive = arguments.Int(1);
@@ -138,7 +147,8 @@ napi_value ResolvedWith(napi_env env, Result result) {
   return promise;
 }
 
-napi_value ReadPooled(napi_env env, napi_callback_info info) {  // (handle, into, position) -> promise of bytes
+napi_value ReadPooled(napi_env env,
+                      napi_callback_info info) {  // (handle, into, position) -> promise of bytes
   Arguments<3> arguments(env, info);
   int32_t handle = arguments.Int(0);
   size_t length;
@@ -147,11 +157,14 @@ napi_value ReadPooled(napi_env env, napi_callback_info info) {  // (handle, into
   if (!arguments.ok()) return nullptr;
   Addon::OpenFile* open = arguments.addon()->Get(handle);
   if (open == nullptr) return ResolvedWith(env, kNotOpen);
-  auto work = [file = open->file, into, length, position] { return file->Read(into, length, position); };
+  auto work = [file = open->file, into, length, position] {
+    return file->Read(into, length, position);
+  };
   return AsyncWorker::Start(env, arguments.Value(1), std::move(work));
 }
 
-napi_value WritePooled(napi_env env, napi_callback_info info) {  // (handle, from, position) -> promise
+napi_value WritePooled(napi_env env,
+                       napi_callback_info info) {  // (handle, from, position) -> promise
   Arguments<3> arguments(env, info);
   int32_t handle = arguments.Int(0);
   size_t length;
@@ -160,7 +173,9 @@ napi_value WritePooled(napi_env env, napi_callback_info info) {  // (handle, fro
   if (!arguments.ok()) return nullptr;
   Addon::OpenFile* open = arguments.addon()->Get(handle);
   if (open == nullptr) return ResolvedWith(env, kNotOpen);
-  auto work = [file = open->file, from, length, position] { return file->Write(from, length, position); };
+  auto work = [file = open->file, from, length, position] {
+    return file->Write(from, length, position);
+  };
   return AsyncWorker::Start(env, arguments.Value(1), std::move(work));
 }
 
@@ -173,7 +188,8 @@ napi_value SyncPooled(napi_env env, napi_callback_info info) {  // (handle) -> p
   return AsyncWorker::Start(env, nullptr, [file = open->file] { return file->Sync(); });
 }
 
-napi_value ReservePooled(napi_env env, napi_callback_info info) {  // (handle, position, length) -> promise
+napi_value ReservePooled(napi_env env,
+                         napi_callback_info info) {  // (handle, position, length) -> promise
   Arguments<3> arguments(env, info);
   int32_t handle = arguments.Int(0);
   uint64_t position = arguments.Offset(1);
@@ -197,7 +213,8 @@ napi_value AllocateSync(napi_env env, napi_callback_info info) {  // (handle, po
 
 // ---- the log's one job
 
-napi_value AppendSync(napi_env env, napi_callback_info info) {  // (handle, from, length, position, seal) -> 0 or 1
+napi_value AppendSync(
+    napi_env env, napi_callback_info info) {  // (handle, from, length, position, seal) -> 0 or 1
   Arguments<5> arguments(env, info);
   int32_t handle = arguments.Int(0);
   size_t capacity;
@@ -205,7 +222,8 @@ napi_value AppendSync(napi_env env, napi_callback_info info) {  // (handle, from
   uint64_t length = arguments.Offset(2);
   uint64_t position = arguments.Offset(3);
   uint64_t seal = arguments.Offset(4);
-  if (arguments.ok() && length > capacity) arguments.OutOfRange("the length passes the end of the buffer");
+  if (arguments.ok() && length > capacity)
+    arguments.OutOfRange("the length passes the end of the buffer");
   if (!arguments.ok()) return nullptr;
   Addon::OpenFile* open = arguments.addon()->Get(handle);
   if (open == nullptr) return Number(env, kNotOpen);
@@ -215,8 +233,10 @@ napi_value AppendSync(napi_env env, napi_callback_info info) {  // (handle, from
   return Number(env, open->file->Append(from, static_cast<size_t>(length), position, seal));
 }
 
-// The answer comes through the function given to `startAppends`, under `id`; the caller keeps `from` alive until then.
-napi_value Append(napi_env env, napi_callback_info info) {  // (handle, id, from, length, position, seal)
+// The answer comes through the function given to `startAppends`, under `id`; the caller keeps
+// `from` alive until then.
+napi_value Append(napi_env env,
+                  napi_callback_info info) {  // (handle, id, from, length, position, seal)
   Arguments<6> arguments(env, info);
   int32_t handle = arguments.Int(0);
   int32_t id = arguments.Int(1);
@@ -225,14 +245,16 @@ napi_value Append(napi_env env, napi_callback_info info) {  // (handle, id, from
   uint64_t length = arguments.Offset(3);
   uint64_t position = arguments.Offset(4);
   uint64_t seal = arguments.Offset(5);
-  if (arguments.ok() && length > capacity) arguments.OutOfRange("the length passes the end of the buffer");
+  if (arguments.ok() && length > capacity)
+    arguments.OutOfRange("the length passes the end of the buffer");
   if (!arguments.ok()) return nullptr;
   Addon::OpenFile* open = arguments.addon()->Get(handle);
   if (open == nullptr) return Number(env, kNotOpen);
   if (open->log == nullptr) {
     open->log = std::make_unique<CommitLogThread>(open->file, &arguments.addon()->completions);
   }
-  CommitLogThread::Job job{static_cast<uint32_t>(id), 0, from, static_cast<size_t>(length), position, seal};
+  CommitLogThread::Job job{static_cast<uint32_t>(id),   0,        from,
+                           static_cast<size_t>(length), position, seal};
   if (!open->log->Give(job)) return Number(env, Failure(EAGAIN));
   arguments.addon()->completions.Expect(env);
   return Number(env, 0);
@@ -240,22 +262,26 @@ napi_value Append(napi_env env, napi_callback_info info) {  // (handle, id, from
 
 void StopAddon(void* addon) { static_cast<Addon*>(addon)->Stop(); }
 
-// deliver(count): (id, result) pairs lie in the Int32Array `pairs`, which the caller keeps alive for good. Once.
+// deliver(count): (id, result) pairs lie in the Int32Array `pairs`, which the caller keeps alive
+// for good. Once.
 napi_value StartAppends(napi_env env, napi_callback_info info) {  // (deliver, pairs)
   Arguments<2> arguments(env, info);
   napi_typedarray_type type;
   size_t length;
   void* pairs;
   if (!arguments.ok()) return nullptr;
-  if (napi_get_typedarray_info(env, arguments.Value(1), &type, &length, &pairs, nullptr, nullptr) != napi_ok ||
+  if (napi_get_typedarray_info(env, arguments.Value(1), &type, &length, &pairs, nullptr, nullptr) !=
+          napi_ok ||
       type != napi_int32_array || length < 2) {
     return Number(env, Failure(EINVAL));
   }
   Addon* addon = arguments.addon();
-  if (!addon->completions.Start(env, arguments.Value(0), static_cast<int32_t*>(pairs), length / 2)) {
+  if (!addon->completions.Start(env, arguments.Value(0), static_cast<int32_t*>(pairs),
+                                length / 2)) {
     return Number(env, Failure(EAGAIN));
   }
-  // After the function was made: hooks run last in, first out, and the threads must be gone before it is.
+  // After the function was made: hooks run last in, first out, and the threads must be gone before
+  // it is.
   napi_add_env_cleanup_hook(env, StopAddon, addon);
   return Number(env, 0);
 }
@@ -273,7 +299,8 @@ napi_value SyncFolderPooled(napi_env env, napi_callback_info info) {  // (path) 
   Arguments<1> arguments(env, info);
   std::string path = arguments.Text(0);
   if (!arguments.ok()) return nullptr;
-  return AsyncWorker::Start(env, nullptr, [path = std::move(path)] { return SyncFolder(path.c_str()); });
+  return AsyncWorker::Start(env, nullptr,
+                            [path = std::move(path)] { return SyncFolder(path.c_str()); });
 }
 
 napi_value Allocate(napi_env env, napi_callback_info info) {  // (size) -> Uint8Array
@@ -281,7 +308,8 @@ napi_value Allocate(napi_env env, napi_callback_info info) {  // (size) -> Uint8
   uint64_t size = arguments.Offset(0);
   if (!arguments.ok()) return nullptr;
   napi_value array = NewAlignedArray(env, static_cast<size_t>(size));
-  if (array == nullptr) napi_throw_range_error(env, "ERR_MEMORY_ALLOCATION_FAILED", "not enough memory for the buffer");
+  if (array == nullptr)
+    napi_throw_range_error(env, "ERR_MEMORY_ALLOCATION_FAILED", "not enough memory for the buffer");
   return array;
 }
 
@@ -398,7 +426,8 @@ NAPI_MODULE_INIT() {
   }
   for (const sop::Export& entry : sop::kExports) {
     napi_value function;
-    if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, addon, &function) != napi_ok ||
+    if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, addon, &function) !=
+            napi_ok ||
         napi_set_named_property(env, exports, entry.name, function) != napi_ok) {
       return nullptr;
     }

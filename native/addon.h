@@ -1,8 +1,10 @@
-// What one JavaScript environment (the main thread or one worker) has of this module, and helpers to read arguments.
+// What one JavaScript environment (the main thread or one worker) has of this module, and helpers
+// to read arguments.
 //
-// There is no global state: every exported function gets its Addon by its data pointer, so the module loads in any number
-// of worker threads at once. Files are known to JavaScript by small numbers, which cost less to pass than wrapped objects.
-// Thread-safety: the JavaScript thread of the environment only.
+// There is no global state: every exported function gets its Addon by its data pointer, so the
+// module loads in any number of worker threads at once. Files are known to JavaScript by small
+// numbers, which cost less to pass than wrapped objects. Thread-safety: the JavaScript thread of
+// the environment only.
 #ifndef SOP_NATIVE_ADDON_H_
 #define SOP_NATIVE_ADDON_H_
 
@@ -44,14 +46,16 @@ class Addon {
   std::vector<uint32_t> free_;
 };
 
-// The arguments of one call. A wrong one throws a TypeError or RangeError in JavaScript and makes `ok` false.
+// The arguments of one call. A wrong one throws a TypeError or RangeError in JavaScript and makes
+// `ok` false.
 template <size_t kCount>
 class Arguments {
  public:
   Arguments(napi_env env, napi_callback_info info) : env_(env) {
     size_t count = kCount;
     void* data = nullptr;
-    ok_ = napi_get_cb_info(env, info, &count, values_, nullptr, &data) == napi_ok && count >= kCount;
+    ok_ =
+        napi_get_cb_info(env, info, &count, values_, nullptr, &data) == napi_ok && count >= kCount;
     addon_ = static_cast<Addon*>(data);
     if (!ok_) Wrong("too few arguments");
   }
@@ -62,7 +66,8 @@ class Arguments {
 
   int32_t Int(size_t i) {
     int32_t value = 0;
-    if (ok_ && napi_get_value_int32(env_, values_[i], &value) != napi_ok) Wrong("a number is expected");
+    if (ok_ && napi_get_value_int32(env_, values_[i], &value) != napi_ok)
+      Wrong("a number is expected");
     return value;
   }
 
@@ -87,7 +92,8 @@ class Arguments {
     *length = 0;
     napi_typedarray_type type;
     if (!ok_) return nullptr;
-    if (napi_get_typedarray_info(env_, values_[i], &type, length, &data, nullptr, nullptr) != napi_ok ||
+    if (napi_get_typedarray_info(env_, values_[i], &type, length, &data, nullptr, nullptr) !=
+            napi_ok ||
         type != napi_uint8_array) {
       Wrong("a Uint8Array is expected");
     }

@@ -16,7 +16,8 @@ namespace {
 
 uint8_t* AllocatePages(size_t size) {
   // Zeroed and aligned to 64 KiB by contract.
-  return static_cast<uint8_t*>(VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
+  return static_cast<uint8_t*>(
+      VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
 }
 
 void FreePages(uint8_t* data, size_t) { VirtualFree(data, 0, MEM_RELEASE); }
@@ -41,7 +42,8 @@ uint8_t* AllocatePages(size_t size) {
   // Map a huge page more than needed and give back what lies outside the aligned part.
   uint8_t* start = Map(rounded + kHugePage);
   if (start == nullptr) return nullptr;
-  size_t skip = RoundUp(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
+  size_t skip =
+      RoundUp(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
   if (skip > 0) munmap(start, skip);
   if (skip < kHugePage) munmap(start + skip + rounded, kHugePage - skip);
 #ifdef MADV_HUGEPAGE
@@ -60,14 +62,18 @@ void ReleaseExternal(napi_env, void* data, void* hint) {
 
 napi_value ViewOf(napi_env env, napi_value buffer, size_t offset, size_t size) {
   napi_value view;
-  return napi_create_typedarray(env, napi_uint8_array, size, buffer, offset, &view) == napi_ok ? view : nullptr;
+  return napi_create_typedarray(env, napi_uint8_array, size, buffer, offset, &view) == napi_ok
+             ? view
+             : nullptr;
 }
 
 napi_value WithSlack(napi_env env, size_t size) {
   void* data = nullptr;
   napi_value buffer;
-  if (napi_create_arraybuffer(env, size + kAlignment - 1, &data, &buffer) != napi_ok) return nullptr;
-  size_t offset = (kAlignment - (reinterpret_cast<uintptr_t>(data) & (kAlignment - 1))) & (kAlignment - 1);
+  if (napi_create_arraybuffer(env, size + kAlignment - 1, &data, &buffer) != napi_ok)
+    return nullptr;
+  size_t offset =
+      (kAlignment - (reinterpret_cast<uintptr_t>(data) & (kAlignment - 1))) & (kAlignment - 1);
   return ViewOf(env, buffer, offset, size);
 }
 
@@ -85,7 +91,8 @@ napi_value NewAlignedArray(napi_env env, size_t size) {
   if (data == nullptr) return nullptr;
   napi_value buffer;
   void* hint = reinterpret_cast<void*>(size);
-  napi_status status = napi_create_external_arraybuffer(env, data, size, ReleaseExternal, hint, &buffer);
+  napi_status status =
+      napi_create_external_arraybuffer(env, data, size, ReleaseExternal, hint, &buffer);
   if (status == napi_ok) return ViewOf(env, buffer, 0, size);
   FreePages(data, size);
   return WithSlack(env, size);

@@ -1,9 +1,10 @@
 // Page-aligned, zeroed memory that is allocated once and reused.
 //
-// Fresh memory costs 3-11 us per 4 KiB page on first touch; blocks of 2 MiB and more are therefore aligned to 2 MiB and
-// offered to the system as huge pages.
+// Fresh memory costs 3-11 us per 4 KiB page on first touch; blocks of 2 MiB and more are therefore
+// aligned to 2 MiB and offered to the system as huge pages.
 //
-// Thread-safety: AlignedMemory is owned by one thread; NewAlignedArray belongs to the JavaScript thread.
+// Thread-safety: AlignedMemory is owned by one thread; NewAlignedArray belongs to the JavaScript
+// thread.
 #ifndef SOP_NATIVE_ALIGNED_BUFFER_H_
 #define SOP_NATIVE_ALIGNED_BUFFER_H_
 
@@ -29,8 +30,9 @@ class AlignedMemory {
   size_t size_;
 };
 
-// A Uint8Array of `size` bytes over such memory; null where there is none. Where the runtime forbids external memory
-// (a V8 with a pointer cage, as in Electron) it is a view into an ordinary ArrayBuffer with slack.
+// A Uint8Array of `size` bytes over such memory; null where there is none. Where the runtime
+// forbids external memory (a V8 with a pointer cage, as in Electron) it is a view into an ordinary
+// ArrayBuffer with slack.
 napi_value NewAlignedArray(napi_env env, size_t size);
 
 }  // namespace sop

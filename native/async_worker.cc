@@ -11,7 +11,8 @@ napi_value AsyncWorker::Start(napi_env env, napi_value kept_alive, std::function
   napi_value name, promise;
   napi_status status = napi_create_string_utf8(env, "sop.io", NAPI_AUTO_LENGTH, &name);
   if (status == napi_ok) {
-    status = napi_create_async_work(env, nullptr, name, Execute, Complete, worker.get(), &worker->work_);
+    status =
+        napi_create_async_work(env, nullptr, name, Execute, Complete, worker.get(), &worker->work_);
   }
   if (status == napi_ok && kept_alive != nullptr) {
     status = napi_create_reference(env, kept_alive, 1, &worker->kept_alive_);
@@ -35,7 +36,8 @@ void AsyncWorker::Execute(napi_env, void* data) {
 
 void AsyncWorker::Complete(napi_env env, napi_status status, void* data) {
   std::unique_ptr<AsyncWorker> worker(static_cast<AsyncWorker*>(data));
-  // At the end of the environment these calls fail one by one, and nobody is left to hear the answer.
+  // At the end of the environment these calls fail one by one, and nobody is left to hear the
+  // answer.
   Result result = status == napi_ok ? worker->result_ : Failure(ECANCELED);
   napi_value number;
   if (napi_create_double(env, static_cast<double>(result), &number) == napi_ok) {

@@ -1,8 +1,10 @@
-// Runs one piece of blocking work in the runtime's thread pool and answers JavaScript with a promise of its Result.
+// Runs one piece of blocking work in the runtime's thread pool and answers JavaScript with a
+// promise of its Result.
 //
-// Ownership: the job owns itself from Start until its promise is settled, and keeps `kept_alive` (a buffer) from being
-// collected meanwhile. What the work itself needs it must own (a share of the File).
-// Thread-safety: Start from the JavaScript thread; the work runs on a pool thread and must not touch JavaScript values.
+// Ownership: the job owns itself from Start until its promise is settled, and keeps `kept_alive` (a
+// buffer) from being collected meanwhile. What the work itself needs it must own (a share of the
+// File). Thread-safety: Start from the JavaScript thread; the work runs on a pool thread and must
+// not touch JavaScript values.
 #ifndef SOP_NATIVE_ASYNC_WORKER_H_
 #define SOP_NATIVE_ASYNC_WORKER_H_
 

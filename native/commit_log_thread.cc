@@ -5,13 +5,14 @@
 
 namespace sop {
 
-bool CompletionQueue::Start(napi_env env, napi_value deliver, int32_t* pairs, size_t capacity_pairs) {
+bool CompletionQueue::Start(napi_env env, napi_value deliver, int32_t* pairs,
+                            size_t capacity_pairs) {
   pairs_ = pairs;
   capacity_pairs_ = capacity_pairs;
   napi_value name;
   if (napi_create_string_utf8(env, "sop.append", NAPI_AUTO_LENGTH, &name) != napi_ok) return false;
-  napi_status status = napi_create_threadsafe_function(env, deliver, nullptr, name, 0, 1, nullptr, nullptr, this,
-                                                       Wake, &function_);
+  napi_status status = napi_create_threadsafe_function(env, deliver, nullptr, name, 0, 1, nullptr,
+                                                       nullptr, this, Wake, &function_);
   if (status != napi_ok) return false;
   napi_unref_threadsafe_function(env, function_);
   open_ = true;

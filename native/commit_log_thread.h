@@ -1,12 +1,15 @@
-// The log's thread: takes append jobs of one file, writes all that wait in the order given, syncs once for all of them,
-// reads the seal once, and reports the group with one wake-up of JavaScript.
+// The log's thread: takes append jobs of one file, writes all that wait in the order given, syncs
+// once for all of them, reads the seal once, and reports the group with one wake-up of JavaScript.
 //
 // Invariants:
-//  1. A job is answered with success only after a sync that followed its last byte, and after the seal was read as zero
+//  1. A job is answered with success only after a sync that followed its last byte, and after the
+//  seal was read as zero
 //     or not zero behind that sync.
-//  2. When a job fails, every job given before JavaScript has been told of the failure fails the same way and is not
+//  2. When a job fails, every job given before JavaScript has been told of the failure fails the
+//  same way and is not
 //     written: a batch behind a lost one must never be acknowledged. `FailureSeen` ends that state.
-//  3. The thread touches no JavaScript value. The bytes it writes stay alive because the caller keeps them.
+//  3. The thread touches no JavaScript value. The bytes it writes stay alive because the caller
+//  keeps them.
 #ifndef SOP_NATIVE_COMMIT_LOG_THREAD_H_
 #define SOP_NATIVE_COMMIT_LOG_THREAD_H_
 

@@ -56,7 +56,8 @@ constexpr Table<8> BuildByteTable() {
     table[0][v] = crc;
   }
   for (size_t k = 1; k < 8; k++) {
-    for (size_t v = 0; v < 256; v++) table[k][v] = (table[k - 1][v] >> 8) ^ table[0][table[k - 1][v] & 0xff];
+    for (size_t v = 0; v < 256; v++)
+      table[k][v] = (table[k - 1][v] >> 8) ^ table[0][table[k - 1][v] & 0xff];
   }
   return table;
 }
@@ -71,12 +72,14 @@ uint64_t LoadWord(const uint8_t* from) {
 
 #if defined(SOP_CRC_X64) || defined(SOP_CRC_ARM64)
 
-// The instruction takes three cycles but starts every cycle, so three lanes run side by side and are joined by moving the
-// CRC of the earlier lanes over the bytes of the later ones. 3 x 1360 = 4080 fits a 4 KiB block.
+// The instruction takes three cycles but starts every cycle, so three lanes run side by side and
+// are joined by moving the CRC of the earlier lanes over the bytes of the later ones. 3 x 1360 =
+// 4080 fits a 4 KiB block.
 constexpr size_t kLongLane = 1360;
 constexpr size_t kShortLane = 128;
 
-// table[k][v]: the register value v << 8k moved over `bytes` zero bytes. Linear, so 32 products give all entries.
+// table[k][v]: the register value v << 8k moved over `bytes` zero bytes. Linear, so 32 products
+// give all entries.
 constexpr Table<4> BuildShiftTable(size_t bytes) {
   Table<4> table{};
   const uint32_t factor = Shift(bytes);
@@ -95,7 +98,8 @@ constexpr Table<4> kLongShift = BuildShiftTable(kLongLane);
 constexpr Table<4> kShortShift = BuildShiftTable(kShortLane);
 
 uint32_t Moved(const Table<4>& table, uint32_t crc) {
-  return table[0][crc & 0xff] ^ table[1][(crc >> 8) & 0xff] ^ table[2][(crc >> 16) & 0xff] ^ table[3][crc >> 24];
+  return table[0][crc & 0xff] ^ table[1][(crc >> 8) & 0xff] ^ table[2][(crc >> 16) & 0xff] ^
+         table[3][crc >> 24];
 }
 
 #if defined(SOP_CRC_X64)
@@ -117,7 +121,8 @@ uint32_t Moved(const Table<4>& table, uint32_t crc) {
 #endif
 
 template <size_t kLane>
-SOP_CRC_TARGET inline uint32_t ThreeLanes(const uint8_t* bytes, uint32_t crc, const Table<4>& shift) {
+SOP_CRC_TARGET inline uint32_t ThreeLanes(const uint8_t* bytes, uint32_t crc,
+                                          const Table<4>& shift) {
   uint32_t second = 0;
   uint32_t third = 0;
   for (size_t i = 0; i < kLane; i += 8) {
@@ -172,8 +177,8 @@ uint32_t PortableCrc32c(const uint8_t* bytes, size_t length, uint32_t seed) {
   for (; length >= 8; bytes += 8, length -= 8) {
     const uint64_t word = LoadWord(bytes) ^ crc;
     crc = kBytes[7][word & 0xff] ^ kBytes[6][(word >> 8) & 0xff] ^ kBytes[5][(word >> 16) & 0xff] ^
-          kBytes[4][(word >> 24) & 0xff] ^ kBytes[3][(word >> 32) & 0xff] ^ kBytes[2][(word >> 40) & 0xff] ^
-          kBytes[1][(word >> 48) & 0xff] ^ kBytes[0][word >> 56];
+          kBytes[4][(word >> 24) & 0xff] ^ kBytes[3][(word >> 32) & 0xff] ^
+          kBytes[2][(word >> 40) & 0xff] ^ kBytes[1][(word >> 48) & 0xff] ^ kBytes[0][word >> 56];
   }
   for (; length > 0; bytes++, length--) crc = (crc >> 8) ^ kBytes[0][(crc ^ *bytes) & 0xff];
   return ~crc;
@@ -185,7 +190,8 @@ bool HasHardwareCrc32c() {
 }
 
 uint32_t Crc32c(const uint8_t* bytes, size_t length, uint32_t seed) {
-  return HasHardwareCrc32c() ? HardwareCrc32c(bytes, length, seed) : PortableCrc32c(bytes, length, seed);
+  return HasHardwareCrc32c() ? HardwareCrc32c(bytes, length, seed)
+                             : PortableCrc32c(bytes, length, seed);
 }
 
 }  // namespace sop

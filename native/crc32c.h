@@ -1,4 +1,5 @@
-// CRC32C (Castagnoli): by the processor's own instruction where it has one (found out at the first call), else by tables.
+// CRC32C (Castagnoli): by the processor's own instruction where it has one (found out at the first
+// call), else by tables.
 //
 // Thread-safety: any thread.
 #ifndef SOP_NATIVE_CRC32C_H_

@@ -9,7 +9,8 @@ namespace sop {
 
 namespace {
 
-// Large enough that the device works at its full speed, small enough that an append beside it waits little.
+// Large enough that the device works at its full speed, small enough that an append beside it waits
+// little.
 constexpr size_t kZeroPiece = 256 * 1024;
 
 bool AllZero(const uint8_t* bytes, size_t length) {
@@ -39,10 +40,12 @@ Result File::Append(const uint8_t* from, size_t length, uint64_t position, uint6
 Result File::SealIsZero(uint64_t seal_position, uint64_t written_end) {
   alignas(kAlignment) uint8_t seal[kSealBytes];
   Descriptor from = seal_descriptor_ != kNone ? seal_descriptor_ : descriptor_;
-  if (from == descriptor_ && Misaligned(seal, kSealBytes, seal_position)) return Failure(EINVAL, Stage::kRead);
+  if (from == descriptor_ && Misaligned(seal, kSealBytes, seal_position))
+    return Failure(EINVAL, Stage::kRead);
   Result read = ReadFrom(from, seal, kSealBytes, seal_position);
   if (read < 0) return At(Stage::kRead, read);
-  // Bytes were just written behind the seal, so the file cannot end before it unless somebody cut it.
+  // Bytes were just written behind the seal, so the file cannot end before it unless somebody cut
+  // it.
   bool cut = read < static_cast<Result>(kSealBytes) && seal_position + kSealBytes <= written_end;
   if (cut) return Failure(EIO, Stage::kRead);
   return AllZero(seal, static_cast<size_t>(read)) ? 1 : 0;
@@ -50,8 +53,8 @@ Result File::SealIsZero(uint64_t seal_position, uint64_t written_end) {
 
 Result File::Reserve(uint64_t position, uint64_t length) {
   if ((position | length) & (kAlignment - 1)) return Failure(EINVAL);
-  // Allocation first: it is refused as a whole on a full disk, and with the size settled the writes that follow leave
-  // the file's metadata alone, so that an append beside them is held up by less.
+  // Allocation first: it is refused as a whole on a full disk, and with the size settled the writes
+  // that follow leave the file's metadata alone, so that an append beside them is held up by less.
   Result result = At(Stage::kAllocate, Allocate(position, length));
   if (result < 0) return result;
   AlignedMemory zeros(kZeroPiece);

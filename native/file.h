@@ -1,13 +1,15 @@
-// One open file: positional reads and writes, syncs, space and byte-range locks. file.cc holds what is the same on every
-// system, file_<system>.cc and file_lock_<system>.cc the rest.
+// One open file: positional reads and writes, syncs, space and byte-range locks. file.cc holds what
+// is the same on every system, file_<system>.cc and file_lock_<system>.cc the rest.
 //
-// Ownership: a File owns its descriptors and closes them in its destructor; it is held by shared_ptr, one share for the
-// JavaScript object and one for each job under way, so that a close never pulls a descriptor from under a job.
-// Thread-safety: Read, Write, Sync, Append, Reserve, Allocate, Truncate and Size may be called from several threads at
-// once. The lock calls are for the JavaScript thread alone.
+// Ownership: a File owns its descriptors and closes them in its destructor; it is held by
+// shared_ptr, one share for the JavaScript object and one for each job under way, so that a close
+// never pulls a descriptor from under a job. Thread-safety: Read, Write, Sync, Append, Reserve,
+// Allocate, Truncate and Size may be called from several threads at once. The lock calls are for
+// the JavaScript thread alone.
 //
-// Direct I/O: positions, lengths and buffer addresses are then multiples of kAlignment (checked, EINVAL). A file system
-// that refuses, at open or at the first transfer, leaves the file buffered; `direct()` tells.
+// Direct I/O: positions, lengths and buffer addresses are then multiples of kAlignment (checked,
+// EINVAL). A file system that refuses, at open or at the first transfer, leaves the file buffered;
+// `direct()` tells.
 #ifndef SOP_NATIVE_FILE_H_
 #define SOP_NATIVE_FILE_H_
 
@@ -83,7 +85,8 @@ class File {
   bool FallBackToBuffered();
 
   Descriptor descriptor_;
-  // A second, buffered descriptor of a direct file on a local file system, for the seal; kNone elsewhere. See file_posix.cc.
+  // A second, buffered descriptor of a direct file on a local file system, for the seal; kNone
+  // elsewhere. See file_posix.cc.
   Descriptor seal_descriptor_;
   std::atomic<bool> direct_;
 };

@@ -1,8 +1,9 @@
 // Locks on single bytes that no unrelated close can drop.
 //
-// Never the POSIX kind (F_SETLK): there, closing any descriptor of the file anywhere in the process drops the lock, and two
-// owners inside one process do not see each other. These belong to the open file description (Linux since 3.15, macOS under
-// the same names), so each File has its own, and a query that takes nothing exists. macOS's flock knows whole files only.
+// Never the POSIX kind (F_SETLK): there, closing any descriptor of the file anywhere in the process
+// drops the lock, and two owners inside one process do not see each other. These belong to the open
+// file description (Linux since 3.15, macOS under the same names), so each File has its own, and a
+// query that takes nothing exists. macOS's flock knows whole files only.
 #ifndef _WIN32
 
 #include <fcntl.h>
@@ -47,8 +48,9 @@ Result File::Unlock(uint64_t position) {
 }
 
 Result File::IsLockedByOther(uint64_t position) {
-  // A shared lock is asked about, since only an exclusive one stands in its way. The kernel checks the descriptor's mode
-  // when a lock is set, not when one is asked about, so this works on a descriptor that only reads.
+  // A shared lock is asked about, since only an exclusive one stands in its way. The kernel checks
+  // the descriptor's mode when a lock is set, not when one is asked about, so this works on a
+  // descriptor that only reads.
   struct flock lock = ByteLock(F_RDLCK, position);
   if (LockCall(static_cast<int>(descriptor_), F_OFD_GETLK, &lock) != 0) return LastFailure();
   return lock.l_type == F_UNLCK ? 0 : 1;

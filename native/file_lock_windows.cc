@@ -1,6 +1,6 @@
-// Byte-range locks on Windows. They belong to a handle and are dropped with it, as wanted, but they are mandatory: other
-// handles cannot read or write a locked byte. So the byte that stands for position p lies far behind every file's end, at
-// 2^62 + p, where nobody reads.
+// Byte-range locks on Windows. They belong to a handle and are dropped with it, as wanted, but they
+// are mandatory: other handles cannot read or write a locked byte. So the byte that stands for
+// position p lies far behind every file's end, at 2^62 + p, where nobody reads.
 #ifdef _WIN32
 
 #include <windows.h>
@@ -32,7 +32,8 @@ Result Take(HANDLE file, uint64_t position, bool exclusive) {
   DWORD flags = LOCKFILE_FAIL_IMMEDIATELY | (exclusive ? LOCKFILE_EXCLUSIVE_LOCK : 0);
   BOOL taken = LockFileEx(file, flags, 0, 1, 0, &place);
   DWORD unused = 0;
-  if (!taken && GetLastError() == ERROR_IO_PENDING) taken = GetOverlappedResult(file, &place, &unused, TRUE);
+  if (!taken && GetLastError() == ERROR_IO_PENDING)
+    taken = GetOverlappedResult(file, &place, &unused, TRUE);
   DWORD error = taken ? ERROR_SUCCESS : GetLastError();
   CloseHandle(place.hEvent);
   if (taken) return 1;
@@ -42,7 +43,8 @@ Result Take(HANDLE file, uint64_t position, bool exclusive) {
 
 Result GiveBack(HANDLE file, uint64_t position) {
   OVERLAPPED place = PlaceOf(position);
-  return UnlockFileEx(file, 0, 1, 0, &place) || GetLastError() == ERROR_NOT_LOCKED ? 0 : LastFailure();
+  return UnlockFileEx(file, 0, 1, 0, &place) || GetLastError() == ERROR_NOT_LOCKED ? 0
+                                                                                   : LastFailure();
 }
 
 }  // namespace
@@ -58,8 +60,9 @@ void File::ForgetLock(uint64_t position) {
   std::erase_if(locks_, [position](const HeldLock& lock) { return lock.position == position; });
 }
 
-// A handle conflicts with itself, so a lock that is held is changed by giving it back first. Between the two somebody else
-// may come; a refused change takes the old kind again, and where even that fails, the lock is lost and said to be.
+// A handle conflicts with itself, so a lock that is held is changed by giving it back first.
+// Between the two somebody else may come; a refused change takes the old kind again, and where even
+// that fails, the lock is lost and said to be.
 Result File::TryLock(bool exclusive, uint64_t position) {
   HANDLE file = AsHandle(descriptor_);
   HeldLock* held = FindLock(position);

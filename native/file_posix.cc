@@ -1,14 +1,16 @@
 // Files on Linux and macOS.
 //
-// What a durable 4 KiB append into written blocks costs, seal read included (ext4, virtio disk, p50 of 1,500, two runs):
+// What a durable 4 KiB append into written blocks costs, seal read included (ext4, virtio disk, p50
+// of 1,500, two runs):
 //   buffered pwrite + fdatasync                        145 / 152 us
 //   buffered pwritev2 with RWF_DSYNC                   152 / 100
 //   direct pwrite + fdatasync, seal read directly      196 / 187
 //   direct pwrite + fdatasync, seal read via the cache 121 /  82
 //   direct RWF_DSYNC, seal read via the cache          119 /  86
-// So a direct file writes past the cache but reads its seal through a second, buffered descriptor wherever one kernel
-// sees all writers (a local file system: a direct write by another process drops the cached page). Where other hosts may
-// write, the seal is read directly. RWF_DSYNC gains nothing over fdatasync, which is the better understood promise.
+// So a direct file writes past the cache but reads its seal through a second, buffered descriptor
+// wherever one kernel sees all writers (a local file system: a direct write by another process
+// drops the cached page). Where other hosts may write, the seal is read directly. RWF_DSYNC gains
+// nothing over fdatasync, which is the better understood promise.
 #ifndef _WIN32
 
 #include <fcntl.h>
@@ -27,7 +29,8 @@ namespace sop {
 
 namespace {
 
-// Below what every system takes in one call (macOS refuses more than INT_MAX), and a multiple of the alignment.
+// Below what every system takes in one call (macOS refuses more than INT_MAX), and a multiple of
+// the alignment.
 constexpr size_t kMaxTransfer = size_t{1} << 30;
 
 int OpenRetrying(const char* path, int flags, int permissions = 0) {
@@ -88,8 +91,9 @@ bool SameFile(int a, int b) {
   return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-// A direct descriptor of the file that `buffered` has open, -1 where there is none. A second open instead of O_DIRECT at
-// creation, because a refusing file system leaves the created file behind and the caller could not tell whose it is.
+// A direct descriptor of the file that `buffered` has open, -1 where there is none. A second open
+// instead of O_DIRECT at creation, because a refusing file system leaves the created file behind
+// and the caller could not tell whose it is.
 int OpenDirect(const char* path, int access, int buffered) {
   OwnedFd direct(OpenRetrying(path, access | O_DIRECT));
   if (direct.get() < 0 || !SameFile(direct.get(), buffered)) return -1;
@@ -177,7 +181,8 @@ Result File::ReadFrom(Descriptor descriptor, uint8_t* into, size_t length, uint6
     ssize_t n = pread(fd, into + done, piece, static_cast<off_t>(position + done));
     if (n > 0) {
       done += static_cast<size_t>(n);
-      // A direct read stops inside a block only at the end of the file; asking on from there would be misaligned.
+      // A direct read stops inside a block only at the end of the file; asking on from there would
+      // be misaligned.
       if (descriptor == descriptor_ && direct() && (done & (kAlignment - 1)) != 0) break;
       continue;
     }

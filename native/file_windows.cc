@@ -1,8 +1,8 @@
 // Files on Windows.
 //
-// Handles are opened for overlapped I/O, because calls on an ordinary handle wait for one another inside the kernel; each
-// call here waits for its own end on an event of its own. Sharing is open to all (read, write, delete), as on other systems;
-// who may do what is the matter of locks.
+// Handles are opened for overlapped I/O, because calls on an ordinary handle wait for one another
+// inside the kernel; each call here waits for its own end on an event of its own. Sharing is open
+// to all (read, write, delete), as on other systems; who may do what is the matter of locks.
 #ifdef _WIN32
 
 #include <windows.h>
@@ -20,7 +20,8 @@ constexpr size_t kMaxTransfer = size_t{1} << 30;
 
 HANDLE AsHandle(intptr_t descriptor) { return reinterpret_cast<HANDLE>(descriptor); }
 
-// The UTF-16 form with the prefix that lifts the limit of 260 characters; the path is absolute already.
+// The UTF-16 form with the prefix that lifts the limit of 260 characters; the path is absolute
+// already.
 std::wstring WidePath(const char* path) {
   int count = MultiByteToWideChar(CP_UTF8, 0, path, -1, nullptr, 0);
   if (count <= 1) return std::wstring();
@@ -81,7 +82,8 @@ Result File::Open(const char* path, Mode mode, bool want_direct, std::shared_ptr
   if (plain == INVALID_HANDLE_VALUE) {
     DWORD error = GetLastError();
     DWORD attributes = GetFileAttributesW(wide.c_str());
-    bool folder = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+    bool folder =
+        attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
     if (folder) return Failure(mode == Mode::kCreate ? EEXIST : EISDIR);
     SetLastError(error);
     return LastFailure();

@@ -3,9 +3,8 @@
 #include <cerrno>
 
 #if defined(_WIN32)
-#include <windows.h>
-
 #include <bcrypt.h>
+#include <windows.h>
 #else
 #include <sys/random.h>
 #endif

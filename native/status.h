@@ -1,8 +1,10 @@
-// How a system call's outcome travels to JavaScript: as one number, so that a call that works allocates nothing.
+// How a system call's outcome travels to JavaScript: as one number, so that a call that works
+// allocates nothing.
 //
-// A Result at or above zero is the answer (bytes read, 0 or 1, a size). A failure is -(stage << 16 | errno), where the
-// stage tells which step of a job of several steps failed. Windows error codes are turned into errno values in the line
-// that sees them, so JavaScript knows one set of names on every system.
+// A Result at or above zero is the answer (bytes read, 0 or 1, a size). A failure is -(stage << 16
+// | errno), where the stage tells which step of a job of several steps failed. Windows error codes
+// are turned into errno values in the line that sees them, so JavaScript knows one set of names on
+// every system.
 //
 // Thread-safety: everything here is pure and may be called from any thread.
 #ifndef SOP_NATIVE_STATUS_H_
@@ -28,7 +30,8 @@ constexpr Result At(Stage stage, Result result) {
 // The failure of the system call that has just failed on this thread.
 Result LastFailure();
 
-// 'ENOENT' for ENOENT; "E<number>" is written into `scratch` (at least 16 bytes) for a value without a name here.
+// 'ENOENT' for ENOENT; "E<number>" is written into `scratch` (at least 16 bytes) for a value
+// without a name here.
 const char* ErrorName(int error, char* scratch);
 
 }  // namespace sop
