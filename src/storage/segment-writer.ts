@@ -117,6 +117,7 @@ export class SegmentWriter implements ImageSink {
   #current: SegmentFile | undefined;
   readonly #writes = new Set<Promise<void>>();
   readonly #unsynced: SegmentFile[] = [];
+  #lastSync: Promise<void> = Promise.resolve();
   #folderChanged = false;
   #failure: unknown;
 
@@ -180,8 +181,14 @@ export class SegmentWriter implements ImageSink {
     if (current.fill === BUFFER_BYTES) this.#send(current);
   }
 
-  /** Everything appended so far is durable and may be named when this answers. */
-  async sync(): Promise<void> {
+  /** Everything appended before the call is durable and may be named when this answers. Calls queue up. */
+  sync(): Promise<void> {
+    const synced = this.#lastSync.then(() => this.#sync());
+    this.#lastSync = synced.catch(() => {});
+    return synced;
+  }
+
+  async #sync(): Promise<void> {
     this.#check();
     this.#flushPartial();
     while (this.#writes.size > 0) await Promise.all(this.#writes);

@@ -128,6 +128,11 @@ export class TransactionIds {
     this.writer(writer).noteCommitted(counter, number);
   }
 
+  /** After a checkpoint that was given up: what it took must be written by the next one. */
+  markChanged(): void {
+    for (const ids of this.#writers.values()) ids.changed = true;
+  }
+
   /** Rows to write at a checkpoint: changed since the last call, by key order. */
   takeChanged(): { writer: number; row: Uint8Array }[] {
     const rows: { writer: number; row: Uint8Array }[] = [];

@@ -1,0 +1,320 @@
+/**
+ * The holder of the append right at work: waiting requests become batches of the log, one after another.
+ *
+ *  1. Requests are validated in the order they came, against everything accepted before them; accepted changes enter the
+ *     active memory table in number order.
+ *  2. Nobody hears "committed", and no snapshot includes a number, before the batch that holds it is durable.
+ *  3. After a failed append nothing more is combined until the host has recovered; what was in flight is settled by what
+ *     the recovered log says.
+ *  4. `exclusive` work (freezing a table, changing the epoch) sees no batch in flight.
+ *
+ * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
+ * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
+ */
+import { DatabaseFailedError, OutcomeUnknownError } from '../base/errors.ts';
+import type { Env } from '../env/env.ts';
+import { KIND_USER } from '../log/batch.ts';
+import type { BatchBuilder } from '../log/batch-builder.ts';
+import type { CommitLog } from '../log/commit-log.ts';
+import type { MemoryTable } from '../storage/memory-table.ts';
+import { formatTransactionId } from '../storage/transaction-ids.ts';
+import type { CommitRequest } from './commit-request.ts';
+import { validate } from './validate.ts';
+
+/** A batch takes no further request past this. */
+const BATCH_TARGET_BYTES = 4 * 1024 * 1024;
+/** From this size on a request does not wait for the batch before it: copying overlaps with syncing. */
+const PIPELINE_BYTES = 128 * 1024;
+/** Larger requests are synced by the log thread, so that entering them into the table overlaps with the disk. */
+const SYNC_ON_CALLER_BYTES = 32 * 1024;
+const MAX_IN_FLIGHT = 2;
+
+/** What the combiner needs of the database around it. */
+export interface CombinerHost {
+  readonly env: Env;
+  readonly log: CommitLog;
+  /** Tables to validate against, newest first, the active one first of all. */
+  readonly checkedTables: readonly MemoryTable[];
+  /** The oldest number from which on `checkedTables` know every change. */
+  readonly oldestChecked: number;
+  readonly activeTable: MemoryTable;
+  /** The active table cannot take `byteLength` more: make room, then call `combiner.resume()`. */
+  tableFull(byteLength: number): void;
+  /** The batch ending with `number` is durable. */
+  advance(number: number): void;
+  noteCommitted(request: CommitRequest, number: number): void;
+  noteConflict(request: CommitRequest, error: unknown): void;
+  /** Refuses growth past a size limit by throwing. */
+  checkSize(byteLength: number): void;
+  /** Rebuilds log and tables after a failed append. Afterwards `wasCommitted` tells the truth about what was in flight. */
+  recover(cause: unknown): Promise<void>;
+  wasCommitted(request: CommitRequest): number | undefined;
+}
+
+interface Accepted {
+  readonly request: CommitRequest;
+  readonly number: number;
+}
+
+export class Combiner {
+  batches = 0;
+  readonly #host: CombinerHost;
+  #queue: CommitRequest[] = [];
+  #inFlight = 0;
+  #scheduled = false;
+  #exclusive = false;
+  #waitingForIdle: (() => void)[] = [];
+  #stopped: unknown;
+  #unsettled: CommitRequest[] = [];
+  #recovering = false;
+
+  constructor(host: CombinerHost) {
+    this.#host = host;
+  }
+
+  get busy(): boolean {
+    return this.#queue.length > 0 || this.#inFlight > 0 || this.#recovering;
+  }
+
+  /** Takes a request; `lone` says that nobody else is about to commit, so that there is nothing to wait for. */
+  submit(request: CommitRequest, lone: boolean): void {
+    if (this.#stopped !== undefined) {
+      request.failed(this.#stopped);
+      return;
+    }
+    this.#queue.push(request);
+    if (lone && this.#queue.length === 1 && this.#mayCombine() && this.#inFlight === 0) {
+      this.#combine(request.byteLength <= SYNC_ON_CALLER_BYTES);
+    } else {
+      this.#schedule();
+    }
+  }
+
+  /** Runs `work` with no batch in flight and none begun until it has ended. */
+  async exclusive<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#exclusive || this.#inFlight > 0 || this.#recovering) {
+      await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+    }
+    if (this.#stopped !== undefined) throw this.#stopped;
+    this.#exclusive = true;
+    try {
+      return await work();
+    } finally {
+      this.#exclusive = false;
+      this.#wake();
+    }
+  }
+
+  /** Goes on after the host made room. */
+  resume(): void {
+    this.#schedule();
+  }
+
+  /** Refuses everything from now on; what waits is refused too. */
+  stop(error: unknown): void {
+    this.#stopped ??= error;
+    for (const request of this.#queue.splice(0)) request.failed(error);
+    this.#wake();
+  }
+
+  /** Resolves when nothing is queued or in flight. */
+  async drained(): Promise<void> {
+    while (this.busy) await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+  }
+
+  #mayCombine(): boolean {
+    return !this.#exclusive && !this.#recovering && this.#stopped === undefined;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#queue.length === 0) return;
+    this.#scheduled = true;
+    this.#host.env.timers.nextTurn(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waitingForIdle.splice(0)) resolve();
+    this.#schedule();
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#mayCombine()) {
+      if (this.#inFlight >= MAX_IN_FLIGHT) return;
+      if (this.#inFlight > 0 && (this.#queue[0] as CommitRequest).byteLength < PIPELINE_BYTES) return;
+      if (!this.#combine(false)) return;
+    }
+  }
+
+  /** Makes one batch of what waits and sends it off. False where nothing can go on for now. */
+  #combine(onCaller: boolean): boolean {
+    const host = this.#host;
+    const first = this.#queue[0] as CommitRequest;
+    if (!host.activeTable.hasRoom(first.byteLength)) {
+      host.tableFull(first.byteLength);
+      return false;
+    }
+    let batch: BatchBuilder;
+    try {
+      batch = host.log.openBatch();
+    } catch (error) {
+      this.#fail(error, []);
+      return false;
+    }
+    const accepted: Accepted[] = [];
+    const entered = this.#fill(batch, accepted);
+    if (accepted.length === 0) {
+      batch.release();
+      return true;
+    }
+    this.batches++;
+    if (onCaller) this.#appendNow(batch, accepted, entered);
+    else this.#appendLater(batch, accepted, entered);
+    return true;
+  }
+
+  /**
+   * Moves requests from the queue into the batch. Answers how many of the accepted are in the table already: all but the
+   * last, which nobody needs to see before the write has been started.
+   */
+  #fill(batch: BatchBuilder, accepted: Accepted[]): number {
+    const host = this.#host;
+    let taken = 0;
+    let entered = 0;
+    while (taken < this.#queue.length) {
+      const request = this.#queue[taken] as CommitRequest;
+      if (taken > 0 && batch.byteLength + request.byteLength > BATCH_TARGET_BYTES) break;
+      for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
+      if (taken > 0 && !host.activeTable.hasRoom(request.byteLength)) break;
+      taken++;
+      const refusal = this.#refusal(request);
+      if (refusal === undefined) {
+        accepted.push({ request, number: write(batch, request) });
+      } else {
+        host.noteConflict(request, refusal);
+        request.failed(refusal);
+      }
+    }
+    this.#queue.splice(0, taken);
+    return entered;
+  }
+
+  #refusal(request: CommitRequest): unknown {
+    const host = this.#host;
+    const refusal = validate(request, host.checkedTables, host.oldestChecked);
+    if (refusal !== undefined || request.kind !== KIND_USER) return refusal;
+    try {
+      host.checkSize(request.byteLength);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  /** Puts an accepted request's changes into the active table. */
+  #enter({ request, number }: Accepted): void {
+    const table = this.#host.activeTable;
+    for (const section of request.sections) {
+      table.applySection(section.storeId, section.bytes, section.start, section.byteLength, number);
+    }
+    for (const run of request.runs) table.adoptRun(run.adopt(number));
+  }
+
+  #appendNow(batch: BatchBuilder, accepted: Accepted[], entered: number): void {
+    try {
+      this.#host.log.commitSync(batch);
+    } catch (error) {
+      batch.release();
+      this.#fail(error, accepted);
+      return;
+    }
+    for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
+    batch.release();
+    this.#settle(accepted);
+  }
+
+  #appendLater(batch: BatchBuilder, accepted: Accepted[], entered: number): void {
+    this.#inFlight++;
+    const written = this.#host.log.commit(batch);
+    for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
+    written.then(
+      () => {
+        this.#inFlight--;
+        batch.release();
+        if (this.#recovering) this.#unsettled.push(...accepted.map((one) => one.request));
+        else this.#settle(accepted);
+        this.#wake();
+        this.#pump();
+      },
+      (error: unknown) => {
+        this.#inFlight--;
+        batch.release();
+        this.#fail(error, accepted);
+      },
+    );
+  }
+
+  #settle(accepted: readonly Accepted[]): void {
+    const host = this.#host;
+    host.advance((accepted[accepted.length - 1] as Accepted).number);
+    for (const { request, number } of accepted) {
+      host.noteCommitted(request, number);
+      request.committed(number);
+    }
+  }
+
+  /** An append failed: its requests wait for the truth, which the recovered log tells. */
+  #fail(cause: unknown, accepted: readonly Accepted[]): void {
+    for (const { request } of accepted) this.#unsettled.push(request);
+    if (this.#recovering || this.#stopped !== undefined) return;
+    this.#recovering = true;
+    void this.#recover(cause);
+  }
+
+  async #recover(cause: unknown): Promise<void> {
+    const host = this.#host;
+    while (this.#inFlight > 0) await new Promise<void>((resolve) => host.env.timers.nextTurn(resolve));
+    try {
+      await host.recover(cause);
+    } catch (error) {
+      this.#recovering = false;
+      this.#giveUp(cause, error);
+      return;
+    }
+    this.#recovering = false;
+    for (const request of this.#unsettled.splice(0)) {
+      const number = host.wasCommitted(request);
+      if (number === undefined) request.failed(cause);
+      else request.committed(number);
+    }
+    this.#wake();
+  }
+
+  #giveUp(cause: unknown, error: unknown): void {
+    for (const request of this.#unsettled.splice(0)) {
+      const id = formatTransactionId(request.idWriter, request.idCounter);
+      request.failed(
+        new OutcomeUnknownError(id, `writing transaction ${id} failed and so did finding out whether it is in; ask with resolve`, { cause }),
+      );
+    }
+    this.stop(
+      new DatabaseFailedError('the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write', {
+        cause: error,
+      }),
+    );
+  }
+}
+
+/** Writes a request into the batch; answers its number. */
+function write(batch: BatchBuilder, request: CommitRequest): number {
+  const number = batch.beginTransaction(request.kind, request.idWriter, request.idCounter);
+  for (const section of request.sections) {
+    batch.addSection(section.storeId, section.recordCount, section.bytes, section.start, section.byteLength);
+  }
+  for (const run of request.runs) batch.addRun(run.storeId, run.descriptor);
+  if (request.payload !== undefined) batch.addPayload(request.payload);
+  batch.endTransaction();
+  return number;
+}

@@ -1,0 +1,140 @@
+/**
+ * Moving values out of cells that do not belong in a leaf: those too long, and those whose store keeps values apart. In the
+ * log and in memory tables they lie inline, so that a small commit costs one sync; a checkpoint or a spill moves them.
+ */
+import {
+  CELL_SEPARATE,
+  CELL_TOMBSTONE,
+  CELL_WANTS_SEPARATE,
+  cellValueStart,
+  VALUE_REFERENCE_BYTES,
+} from '../codec/cell.ts';
+import { MAX_LEAF_CELL_BYTES, MAX_RIDE_ON_BYTES } from '../base/limits.ts';
+import type { EntryCursor, Step } from '../node/entry-cursor.ts';
+import { AT } from '../node/entry-cursor.ts';
+import type { Segments } from './segments.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+import { appendValue, readValueReference, type ValueReference } from './value-log.ts';
+
+/** Entries with their values where they belong: another cursor, forward only, whose cells are rewritten on the way. */
+export class MovingCursor implements EntryCursor {
+  keyBytes: Uint8Array;
+  keyStart = 0;
+  keyEnd = 0;
+  cellBytes: Uint8Array;
+  cellStart = 0;
+  cellEnd = 0;
+  version = 0;
+  removed = false;
+  readonly #inner: EntryCursor;
+  readonly #storeId: number;
+  readonly #values: SegmentWriter;
+  readonly #segments: Segments;
+  readonly #moved = new Uint8Array(3 + MAX_RIDE_ON_BYTES + VALUE_REFERENCE_BYTES);
+
+  readonly #onReference: ((reference: ValueReference) => void) | undefined;
+
+  /** `onReference` hears of every separate value that an entry refers to, those just moved included. */
+  constructor(
+    inner: EntryCursor,
+    storeId: number,
+    values: SegmentWriter,
+    segments: Segments,
+    onReference?: (reference: ValueReference) => void,
+  ) {
+    this.#inner = inner;
+    this.#storeId = storeId;
+    this.#values = values;
+    this.#segments = segments;
+    this.#onReference = onReference;
+    this.keyBytes = inner.keyBytes;
+    this.cellBytes = inner.cellBytes;
+  }
+
+  get waits(): boolean {
+    return this.#inner.waits;
+  }
+
+  set waits(waits: boolean) {
+    this.#inner.waits = waits;
+  }
+
+  first(): Step {
+    return this.#take(this.#inner.first());
+  }
+
+  next(): Step {
+    return this.#take(this.#inner.next());
+  }
+
+  seek(key: Uint8Array, start: number, end: number): Step {
+    return this.#take(this.#inner.seek(key, start, end));
+  }
+
+  seekBefore(): Step {
+    throw new TypeError('a moving cursor goes forward only');
+  }
+
+  last(): Step {
+    throw new TypeError('a moving cursor goes forward only');
+  }
+
+  previous(): Step {
+    throw new TypeError('a moving cursor goes forward only');
+  }
+
+  load(): Promise<void> {
+    return this.#inner.load();
+  }
+
+  #take(step: Step): Step {
+    if (step !== AT) return step;
+    const inner = this.#inner;
+    this.keyBytes = inner.keyBytes;
+    this.keyStart = inner.keyStart;
+    this.keyEnd = inner.keyEnd;
+    this.cellBytes = inner.cellBytes;
+    this.cellStart = inner.cellStart;
+    this.cellEnd = inner.cellEnd;
+    this.version = inner.version;
+    this.removed = inner.removed;
+    if (inner.removed) return step;
+    if (mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) this.#move();
+    if (this.#onReference !== undefined && ((this.cellBytes[this.cellStart] as number) & CELL_SEPARATE) !== 0) {
+      this.#onReference(readValueReference(this.#segments, this.cellBytes, this.cellStart, this.cellEnd));
+    }
+    return step;
+  }
+
+  #move(): void {
+    const { cellBytes, cellStart, cellEnd } = this;
+    const valueStart = cellValueStart(cellBytes, cellStart);
+    const head = valueStart - cellStart;
+    const moved = this.#moved;
+    for (let i = 0; i < head; i++) moved[i] = cellBytes[cellStart + i] as number;
+    moved[0] = ((moved[0] as number) & ~CELL_WANTS_SEPARATE) | CELL_SEPARATE;
+    const { keyBytes, keyStart, keyEnd } = this;
+    appendValue(
+      this.#values,
+      this.#segments,
+      this.#storeId,
+      keyBytes,
+      keyStart,
+      keyEnd,
+      cellBytes,
+      valueStart,
+      cellEnd,
+      moved,
+      head,
+    );
+    this.cellBytes = moved;
+    this.cellStart = 0;
+    this.cellEnd = head + VALUE_REFERENCE_BYTES;
+  }
+}
+
+function mustMove(cell: Uint8Array, start: number, end: number): boolean {
+  const flags = cell[start] as number;
+  if ((flags & (CELL_SEPARATE | CELL_TOMBSTONE)) !== 0) return false;
+  return end - start > MAX_LEAF_CELL_BYTES || (flags & CELL_WANTS_SEPARATE) !== 0;
+}

@@ -1,0 +1,175 @@
+/**
+ * The state of an open database: the newest view, the tables still remembered for checking commits, the ids that committed,
+ * the space in segments. It changes in three ways only: a commit enters the active table, a freeze begins a new table, an
+ * adopted root takes the place of the tables it covers.
+ *
+ *  1. `checkedTables` reach back without a gap from the newest change to `oldestChecked`.
+ *  2. A table's memory is used again only when no view and no check can reach it.
+ *  3. What the log holds after the root is in the view's tables; nothing else is.
+ */
+import { assert } from '../base/assert.ts';
+import { KIND_RECLAIM, KIND_USER } from '../log/batch.ts';
+import type { BatchCursor } from '../log/batch-cursor.ts';
+import type { Handle } from '../node/handle.ts';
+import type { MemoryTable, MemoryTablePool } from './memory-table.ts';
+import { decodeReclaim, ReclaimQueue } from './reclaim.ts';
+import type { RootRecord } from './root.ts';
+import type { Segments } from './segments.ts';
+import { Space } from './space.ts';
+import { highestStoreId } from './store-ids.ts';
+import { TransactionIds } from './transaction-ids.ts';
+import { openRun, type RunContext } from './tree-run.ts';
+import { Tree } from '../tree/tree.ts';
+import { makeRoot, View, Views } from './view.ts';
+
+/** What a log says after its root, one transaction at a time. */
+export interface Replay {
+  readonly transaction: BatchCursor;
+  /** False at the end. */
+  next(): boolean;
+}
+
+export interface StateOptions {
+  readonly pool: MemoryTablePool;
+  readonly segments: Segments;
+  readonly runs: RunContext;
+  readonly root: RootRecord;
+  /** A row of the transaction store, as of the root. */
+  readonly loadIds: (writer: number) => Uint8Array | undefined;
+}
+
+export class DatabaseState {
+  readonly views: Views;
+  readonly ids: TransactionIds;
+  space: Space;
+  readonly reclaims = new ReclaimQueue();
+  /** Everything up to here is durable and visible. */
+  durable: number;
+  nextStoreId: number;
+  /** Merged tables that checks may still need, newest first. */
+  readonly #history: MemoryTable[] = [];
+  readonly #options: StateOptions;
+  readonly #released = new WeakSet<MemoryTable>();
+  #checked: readonly MemoryTable[] = [];
+
+  constructor(options: StateOptions) {
+    this.#options = options;
+    const table = options.pool.acquire(options.root.covered);
+    this.views = new Views(new View(makeRoot(options.root, new Map()), [table]));
+    this.ids = new TransactionIds(options.loadIds);
+    this.space = new Space(options.segments);
+    this.durable = options.root.covered;
+    this.nextStoreId = options.root.nextStoreId;
+    this.#tablesChanged();
+  }
+
+  get view(): View {
+    return this.views.current;
+  }
+
+  get active(): MemoryTable {
+    return this.views.current.active;
+  }
+
+  get checkedTables(): readonly MemoryTable[] {
+    return this.#checked;
+  }
+
+  get oldestChecked(): number {
+    return (this.#checked[this.#checked.length - 1] as MemoryTable).baseNumber;
+  }
+
+  get frozen(): readonly MemoryTable[] {
+    return this.view.tables.slice(1);
+  }
+
+  /** After a checkpoint that was given up: what it counted is forgotten. Load the rows again. */
+  forgetSpace(): void {
+    this.space = new Space(this.#options.segments);
+    this.ids.markChanged();
+  }
+
+  /** Enters what the log holds after the root. Tables are cut where one is full. */
+  replay(log: Replay): void {
+    while (log.next()) {
+      const cursor = log.transaction;
+      if (cursor.kind === KIND_USER) this.#replayUser(cursor);
+      else if (cursor.kind === KIND_RECLAIM) this.#replayReclaim(cursor);
+      this.durable = cursor.number;
+    }
+  }
+
+  #replayUser(cursor: BatchCursor): void {
+    const number = cursor.number;
+    for (let more = cursor.nextSection(); more; more = cursor.nextSection()) {
+      if (!this.active.hasRoom(cursor.sectionLength)) this.freeze(number - 1, cursor.sectionLength);
+      this.active.applySection(cursor.storeId, cursor.bytes, cursor.sectionStart, cursor.sectionLength, number);
+      this.nextStoreId = Math.max(
+        this.nextStoreId,
+        highestStoreId(cursor.storeId, cursor.bytes, cursor.sectionStart, cursor.sectionLength) + 1,
+      );
+    }
+    for (let more = cursor.nextRun(); more; more = cursor.nextRun()) {
+      const descriptor = cursor.bytes.slice(cursor.runStart, cursor.runStart + cursor.runLength);
+      this.active.adoptRun(openRun(this.#options.runs, cursor.runStoreId, descriptor, number));
+      this.nextStoreId = Math.max(this.nextStoreId, cursor.runStoreId + 1);
+    }
+    this.ids.noteCommitted(cursor.idWriter, cursor.idCounter, number);
+  }
+
+  #replayReclaim(cursor: BatchCursor): void {
+    const { segments } = this.#options;
+    for (const index of decodeReclaim(segments, cursor.bytes, cursor.payloadStart, cursor.payloadLength)) {
+      segments.noteRemoved(index);
+    }
+  }
+
+  /** Begins a new active table for the numbers above `number`; the active one is frozen. */
+  freeze(number: number, leastBytes = 0): void {
+    const table = this.#options.pool.acquire(number, leastBytes);
+    this.views.replace(new View(this.view.root, [table, ...this.view.tables]));
+    this.#tablesChanged();
+  }
+
+  /** The root is durable in the log: it takes the place of the frozen tables it covers. */
+  adopt(record: RootRecord, roots: ReadonlyMap<number, Handle | undefined>): void {
+    assert(record.builtOn === this.view.root.record.covered, 'a root is adopted over another than it was built on');
+    const kept: MemoryTable[] = [];
+    const covered: MemoryTable[] = [];
+    for (const table of this.view.tables) (table.baseNumber >= record.covered ? kept : covered).push(table);
+    assert(kept.length > 0 && covered.every((t) => t.newestNumber <= record.covered), 'a root cuts through a table');
+    const trees = new Map(this.view.root.trees);
+    for (const [storeId, handle] of roots) trees.set(storeId, handle && new Tree(handle, storeId));
+    const before = this.view;
+    this.views.replace(new View(makeRoot(record, trees), kept));
+    // One merged table is remembered for checks; older ones go.
+    const forgotten = this.#history.splice(0, this.#history.length, ...covered.slice(0, 1));
+    this.#tablesChanged();
+    for (const table of [...before.tables, ...forgotten]) this.#releaseIfUnused(table);
+  }
+
+  /** Forgets merged tables that no transaction begun before `oldestSnapshot` can be checked against. */
+  forgetHistory(oldestSnapshot: number): void {
+    const last = this.#history[0];
+    if (last === undefined || last.newestNumber > oldestSnapshot) return;
+    this.#history.length = 0;
+    this.#tablesChanged();
+    this.#releaseIfUnused(last);
+  }
+
+  /** After a view lost its last user. */
+  viewReleased(view: View): void {
+    if (view === this.view) return;
+    for (const table of view.tables) this.#releaseIfUnused(table);
+  }
+
+  #releaseIfUnused(table: MemoryTable): void {
+    if (this.#released.has(table) || this.#history.includes(table) || this.views.isTableUsed(table)) return;
+    this.#released.add(table);
+    this.#options.pool.release(table);
+  }
+
+  #tablesChanged(): void {
+    this.#checked = [...this.view.tables, ...this.#history];
+  }
+}

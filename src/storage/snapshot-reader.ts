@@ -1,0 +1,267 @@
+/**
+ * Reading a view as of a snapshot: memory tables from the newest down, their runs, then the tree of the root.
+ *
+ * Of all layers that know a key the highest version up to the snapshot counts; an entry is hidden by a range removal of a
+ * higher version. One reader serves a whole database: its result fields are good until its next use, and after NOT_LOADED
+ * `load` must be called before anything else.
+ */
+import { compareKeys } from '../base/bytes.ts';
+import { OP_PUT, RECORD_WORDS } from '../log/record.ts';
+import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
+import { decodeHandle } from '../node/handle.ts';
+import type { ImageCache } from '../node/image-cache.ts';
+import { Tree } from '../tree/tree.ts';
+import { TreeCursor } from '../tree/tree-cursor.ts';
+import { FOUND as TREE_FOUND, MISS as TREE_MISS, TreeLookup } from '../tree/tree-lookup.ts';
+import { existenceDelta } from './existence.ts';
+import type { CursorLayer } from './layered-cursor.ts';
+import type { MemoryTable } from './memory-table.ts';
+import type { RecordIndex } from './record-index.ts';
+import type { FoundEntry } from './run.ts';
+import { storeKey } from './system-stores.ts';
+import type { RunContext } from './tree-run.ts';
+import type { Root, View } from './view.ts';
+
+export const ABSENT = 0;
+export const FOUND = 1;
+export const NOT_LOADED = 2;
+export type ReadResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
+
+const NO_BYTES = new Uint8Array(0);
+
+export class SnapshotReader {
+  readonly cache: ImageCache;
+  readonly lookup: TreeLookup;
+  /** For the forest, whose images stay in memory as good as always: waits for the disk where they do not. */
+  readonly #forestLookup: TreeLookup;
+
+  cellBytes: Uint8Array = NO_BYTES;
+  cellStart = 0;
+  cellEnd = 0;
+  version = 0;
+  readonly #runFound: FoundEntry = { cellBytes: NO_BYTES, cellStart: 0, cellEnd: 0, version: 0, removed: false };
+
+  constructor(cache: ImageCache) {
+    this.cache = cache;
+    this.lookup = new TreeLookup(cache);
+    this.#forestLookup = new TreeLookup(cache);
+    this.#forestLookup.waits = true;
+  }
+
+  get runContext(): RunContext {
+    return { cache: this.cache, names: this.cache.names, lookup: this.lookup };
+  }
+
+  /** The tree of a store in a root; undefined where the store is empty there. */
+  tree(root: Root, storeId: number): Tree | undefined {
+    const known = root.trees.get(storeId);
+    if (known !== undefined || root.trees.has(storeId)) return known;
+    const tree = root.forest === undefined ? undefined : this.#lookUpTree(root.forest, storeId);
+    root.trees.set(storeId, tree);
+    return tree;
+  }
+
+  #lookUpTree(forest: Tree, storeId: number): Tree | undefined {
+    const lookup = this.#forestLookup;
+    const key = storeKey(storeId);
+    if (lookup.find(forest, key, 0, key.length) !== TREE_FOUND) return undefined;
+    return new Tree(decodeHandle(lookup.cellBytes, lookup.cellStart + 1, this.cache.names), storeId);
+  }
+
+  /** Looks the key up in the view; tables before `fromTable` are passed over. */
+  find(
+    view: View,
+    snapshot: number,
+    storeId: number,
+    key: Uint8Array,
+    start: number,
+    end: number,
+    waits: boolean,
+    fromTable = 0,
+  ): ReadResult {
+    this.lookup.waits = waits;
+    const tables = view.tables;
+    for (let i = fromTable; i < tables.length; i++) {
+      const answer = this.#findInTable(tables[i] as MemoryTable, snapshot, storeId, key, start, end);
+      if (answer !== NOT_HERE) return answer;
+    }
+    const tree = this.tree(view.root, storeId);
+    if (tree === undefined) return ABSENT;
+    const lookup = this.lookup;
+    const answer = lookup.find(tree, key, start, end);
+    if (answer === TREE_MISS) return NOT_LOADED;
+    if (answer !== TREE_FOUND) return ABSENT;
+    this.cellBytes = lookup.cellBytes;
+    this.cellStart = lookup.cellStart;
+    this.cellEnd = lookup.cellEnd;
+    this.version = -1;
+    return FOUND;
+  }
+
+  /** Version of what the last `find` found; for a tree's entry it is looked at only now. */
+  get foundVersion(): number {
+    return this.version < 0 ? this.lookup.version : this.version;
+  }
+
+  load(): Promise<void> {
+    return this.lookup.load();
+  }
+
+  #findInTable(
+    table: MemoryTable,
+    snapshot: number,
+    storeId: number,
+    key: Uint8Array,
+    start: number,
+    end: number,
+  ): ReadResult | typeof NOT_HERE {
+    if (snapshot <= table.baseNumber) return NOT_HERE;
+    const index = table.store(storeId);
+    const runs = table.runs(storeId);
+    if (index === undefined && runs.length === 0) return NOT_HERE;
+    let address = 0;
+    let version = 0;
+    let removal = 0;
+    if (index !== undefined) {
+      address = index.find(key, start, end, snapshot - table.baseNumber);
+      if (address !== 0) version = table.baseNumber + (index.arena.words[address + 2] as number);
+      if (index.removals !== undefined) removal = index.removals.newestCovering(key, start, end, snapshot);
+    }
+    for (const run of runs) {
+      if (run.number > snapshot || !run.mayContain(key, start, end)) continue;
+      if (run.number <= version) break;
+      const step = run.find(key, start, end, this.#runFound);
+      if (step === MISS) return NOT_LOADED;
+      if (step === AT) return removal > run.number ? ABSENT : this.#takeRunEntry();
+    }
+    if (address === 0) return removal === 0 ? NOT_HERE : ABSENT;
+    if (removal > version || index === undefined) return ABSENT;
+    return this.#takeRecord(index, address, version);
+  }
+
+  #takeRunEntry(): ReadResult {
+    const found = this.#runFound;
+    if (found.removed) return ABSENT;
+    this.cellBytes = found.cellBytes;
+    this.cellStart = found.cellStart;
+    this.cellEnd = found.cellEnd;
+    this.version = found.version;
+    return FOUND;
+  }
+
+  #takeRecord(index: RecordIndex, address: number, version: number): ReadResult {
+    const words = index.arena.words;
+    const word0 = words[address] as number;
+    if ((word0 & 0xff) !== OP_PUT) return ABSENT;
+    this.cellBytes = index.arena.bytes;
+    this.cellStart = (address + RECORD_WORDS + (((word0 >>> 16) + 3) >>> 2)) * 4;
+    this.cellEnd = this.cellStart + (words[address + 1] as number);
+    this.version = version;
+    return FOUND;
+  }
+
+  /** Layers of a store for a merged cursor, newest first. */
+  layers(view: View, snapshot: number, storeId: number): CursorLayer[] {
+    const layers: CursorLayer[] = [];
+    for (const table of view.tables) {
+      if (snapshot <= table.baseNumber) continue;
+      const index = table.store(storeId);
+      if (index !== undefined && !index.isEmpty) {
+        layers.push({ cursor: index.cursor(snapshot), removals: index.removals, snapshot });
+      }
+      for (const run of table.runs(storeId)) if (run.number <= snapshot) layers.push({ cursor: run.cursor(), snapshot });
+    }
+    const tree = this.tree(view.root, storeId);
+    if (tree !== undefined) layers.push({ cursor: new TreeCursor(this.cache, tree), snapshot });
+    return layers;
+  }
+
+  /** True where only the tree speaks for the store: its sums then answer counts and ranks. */
+  isTreeOnly(view: View, snapshot: number, storeId: number): boolean {
+    return view.tables.every((table) => {
+      if (snapshot <= table.baseNumber) return true;
+      const index = table.store(storeId);
+      return (index === undefined || index.isEmpty) && table.runs(storeId).length === 0;
+    });
+  }
+
+  hasRuns(view: View, storeId: number): boolean {
+    return view.tables.some((table) => table.runs(storeId).length > 0);
+  }
+
+  /**
+   * Entries in [lower, upper) as of the snapshot, from table `fromTable` down; -1 is NOT_LOADED. Not for stores with runs.
+   * See existence.ts for the sum.
+   */
+  count(
+    view: View,
+    snapshot: number,
+    storeId: number,
+    lower: Uint8Array | undefined,
+    upper: Uint8Array | undefined,
+    waits: boolean,
+    fromTable = 0,
+  ): number {
+    const table = view.tables[fromTable];
+    if (table === undefined) return this.#countTree(view.root, storeId, lower, upper, waits);
+    const below = this.count(view, snapshot, storeId, lower, upper, waits, fromTable + 1);
+    const index = table.store(storeId);
+    if (below < 0 || index === undefined || snapshot <= table.baseNumber) return below;
+    return this.countOver(index, view, snapshot, storeId, lower, upper, waits, fromTable + 1, below);
+  }
+
+  /** `below` (the count from table `fromTable` down) with the changes of one index over it; -1 is NOT_LOADED. */
+  countOver(
+    index: RecordIndex,
+    view: View,
+    snapshot: number,
+    storeId: number,
+    lower: Uint8Array | undefined,
+    upper: Uint8Array | undefined,
+    waits: boolean,
+    fromTable: number,
+    below: number,
+    indexSnapshot = snapshot,
+  ): number {
+    let sum = below;
+    for (const removed of index.removals?.disjoint(indexSnapshot) ?? []) {
+      const from = later(lower, removed.lower);
+      const to = earlier(upper, removed.upper);
+      if (from !== undefined && to !== undefined && compareKeys(from, to) >= 0) continue;
+      const hidden = this.count(view, snapshot, storeId, from, to, waits, fromTable);
+      if (hidden < 0) return -1;
+      sum -= hidden;
+    }
+    const delta = existenceDelta(index, lower, upper, indexSnapshot, (key, start, end) => {
+      const answer = this.find(view, snapshot, storeId, key, start, end, waits, fromTable);
+      return answer === NOT_LOADED ? MISS : answer === FOUND;
+    });
+    return delta === undefined ? -1 : sum + delta;
+  }
+
+  #countTree(
+    root: Root,
+    storeId: number,
+    lower: Uint8Array | undefined,
+    upper: Uint8Array | undefined,
+    waits: boolean,
+  ): number {
+    const tree = this.tree(root, storeId);
+    if (tree === undefined) return 0;
+    this.lookup.waits = waits;
+    return this.lookup.count(tree, lower, upper);
+  }
+}
+
+/** This layer says nothing about the key. */
+const NOT_HERE = 3;
+
+function later(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
+  if (a === undefined) return b;
+  return b !== undefined && compareKeys(b, a) > 0 ? b : a;
+}
+
+function earlier(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
+  if (a === undefined) return b;
+  return b !== undefined && compareKeys(b, a) < 0 ? b : a;
+}

@@ -1,0 +1,165 @@
+/**
+ * Where the bytes are: for every segment its size and how much of it is still named by the current root.
+ *
+ *  1. Live bytes are an estimate from above or below (a crash loses what was counted since the last checkpoint); they choose
+ *     what to compact. What may be removed is decided by a walk of the segment, never by a count.
+ *  2. Every segment that a root names has a row in the segment store of that root. A file without a row is nobody's.
+ *  3. A file is removed only after a record in the log said so, and only when no snapshot reads an older root.
+ *
+ * A row: key u48 writer, u16 number (big-endian); cell: flags 0, u8 kind, u48 total bytes, u48 live bytes.
+ */
+import { compareKeys, readU48, writeU48 } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
+import type { SegmentNames } from '../node/handle.ts';
+import { SEGMENT_IMAGES, SEGMENT_RUN, SEGMENT_VALUES, type SegmentKind } from './segment-writer.ts';
+
+const ROW_BYTES = 14;
+
+export interface SegmentSpace {
+  readonly kind: SegmentKind;
+  totalBytes: number;
+  liveBytes: number;
+}
+
+export function segmentKey(names: SegmentNames, index: number): Uint8Array {
+  const key = new Uint8Array(8);
+  for (let i = 5, rest = names.writerOf(index); i >= 0; i--, rest = Math.floor(rest / 256)) key[i] = rest % 256;
+  key[6] = names.numberOf(index) >>> 8;
+  key[7] = names.numberOf(index);
+  return key;
+}
+
+export function segmentOfKey(names: SegmentNames, key: Uint8Array, start: number): number {
+  let writer = 0;
+  for (let i = 0; i < 6; i++) writer = writer * 256 + (key[start + i] as number);
+  return names.indexOf(writer, ((key[start + 6] as number) << 8) | (key[start + 7] as number));
+}
+
+export class Space {
+  readonly #names: SegmentNames;
+  readonly #rows = new Map<number, SegmentSpace>();
+  readonly #changed = new Set<number>();
+  readonly #removed = new Set<number>();
+
+  constructor(names: SegmentNames) {
+    this.#names = names;
+  }
+
+  get segments(): ReadonlyMap<number, SegmentSpace> {
+    return this.#rows;
+  }
+
+  get totalBytes(): number {
+    let total = 0;
+    for (const row of this.#rows.values()) total += row.totalBytes;
+    return total;
+  }
+
+  get liveBytes(): number {
+    let live = 0;
+    for (const row of this.#rows.values()) live += row.liveBytes;
+    return live;
+  }
+
+  /** Takes in a row read from the segment store. */
+  load(key: Uint8Array, keyStart: number, cell: Uint8Array, cellStart: number, cellEnd: number): void {
+    const kind = cell[cellStart + 1] as number;
+    if (cellEnd - cellStart !== ROW_BYTES || kind < SEGMENT_IMAGES || kind > SEGMENT_RUN) {
+      throw new CorruptionError('a row of the segment store is malformed');
+    }
+    this.#rows.set(segmentOfKey(this.#names, key, keyStart), {
+      kind: kind as SegmentKind,
+      totalBytes: readU48(cell, cellStart + 2),
+      liveBytes: readU48(cell, cellStart + 8),
+    });
+  }
+
+  /** The segment exists and is so long now. */
+  noteSize(index: number, kind: SegmentKind, totalBytes: number): void {
+    const row = this.#rows.get(index);
+    if (row === undefined) this.#rows.set(index, { kind, totalBytes, liveBytes: 0 });
+    else row.totalBytes = totalBytes;
+    this.#changed.add(index);
+  }
+
+  addLive(index: number, bytes: number, kind: SegmentKind = SEGMENT_VALUES): void {
+    let row = this.#rows.get(index);
+    if (row === undefined) {
+      row = { kind, totalBytes: 0, liveBytes: 0 };
+      this.#rows.set(index, row);
+    }
+    row.liveBytes += bytes;
+    this.#changed.add(index);
+  }
+
+  addDead(index: number, bytes: number): void {
+    const row = this.#rows.get(index);
+    if (row === undefined) return;
+    row.liveBytes = Math.max(0, row.liveBytes - bytes);
+    this.#changed.add(index);
+  }
+
+  /** The segment holds nothing that the coming root names. */
+  remove(index: number): void {
+    if (!this.#rows.delete(index)) return;
+    this.#changed.delete(index);
+    this.#removed.add(index);
+  }
+
+  /** Rows to write with the coming root, by key; `cell` is undefined for a removed one. Forgets that they changed. */
+  takeChanges(): { key: Uint8Array; cell: Uint8Array | undefined }[] {
+    const changes: { key: Uint8Array; cell: Uint8Array | undefined }[] = [];
+    for (const index of this.#removed) changes.push({ key: segmentKey(this.#names, index), cell: undefined });
+    for (const index of this.#changed) {
+      const row = this.#rows.get(index) as SegmentSpace;
+      const cell = new Uint8Array(ROW_BYTES);
+      cell[1] = row.kind;
+      writeU48(cell, 2, row.totalBytes);
+      writeU48(cell, 8, row.liveBytes);
+      changes.push({ key: segmentKey(this.#names, index), cell });
+    }
+    this.#removed.clear();
+    this.#changed.clear();
+    return changes.sort((a, b) => compareKeys(a.key, b.key));
+  }
+}
+
+export interface VictimChoice {
+  /** Segments worth rewriting, never those still being written. */
+  readonly victims: number[];
+  readonly liveBytes: number;
+}
+
+/** Dead bytes a database may carry beside its live ones before something is rewritten. */
+const TOLERATED_DEAD_SHARE = 0.3;
+const TOLERATED_DEAD_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Which segments to rewrite with the next checkpoint: the emptiest first, until what is left dead is tolerable or what
+ * must be copied passes `budgetBytes` (one segment is always taken). `eager` tolerates nothing but nearly full segments.
+ */
+export function chooseVictims(space: Space, writing: ReadonlySet<number>, budgetBytes: number, eager: boolean): VictimChoice {
+  const candidates: { index: number; row: SegmentSpace }[] = [];
+  let dead = 0;
+  let live = 0;
+  for (const [index, row] of space.segments) {
+    const rowDead = Math.max(0, row.totalBytes - row.liveBytes);
+    dead += rowDead;
+    live += Math.min(row.liveBytes, row.totalBytes);
+    if (!writing.has(index) && rowDead > row.totalBytes * 0.1) candidates.push({ index, row });
+  }
+  candidates.sort((a, b) => a.row.liveBytes / a.row.totalBytes - b.row.liveBytes / b.row.totalBytes);
+  const tolerated = eager ? live * 0.05 : Math.max(TOLERATED_DEAD_BYTES, live * TOLERATED_DEAD_SHARE);
+  const victims: number[] = [];
+  let copied = 0;
+  for (const { index, row } of candidates) {
+    const empty = row.liveBytes === 0;
+    if (!empty && (dead <= tolerated || copied + row.liveBytes > budgetBytes)) {
+      if (victims.length > 0 || dead <= tolerated) break;
+    }
+    victims.push(index);
+    copied += row.liveBytes;
+    dead -= row.totalBytes - row.liveBytes;
+  }
+  return { victims, liveBytes: copied };
+}

@@ -1,0 +1,34 @@
+/** The engine's own stores. They live in the forest like any other. */
+
+/** The forest itself: key u32 store id (big-endian), cell: flags 0 and the 40-byte handle of the store's root. */
+export const FOREST_STORE = 0;
+/** Key: name in UTF-8; cell: flags 0 and the store definition. */
+export const CATALOG_STORE = 1;
+/** Key: u32 shape id (big-endian); cell: flags 0 and the shape's definition. */
+export const SHAPE_STORE = 2;
+/** See space.ts. */
+export const SEGMENT_STORE = 3;
+/** See transaction-ids.ts. */
+export const TRANSACTION_STORE = 4;
+export const WRITER_STORE = 5;
+export const PIN_STORE = 6;
+/**
+ * Key: u32 store id (big-endian) of a dropped store, put by the transaction that drops it; a checkpoint then unlinks the
+ * store's root. With 8 bytes more (u48 root, u16 ordinal) the cell is flags 0 and the handle of a subtree whose space is still
+ * to be counted dead.
+ */
+export const DROPPED_STORE = 7;
+
+export function storeKey(storeId: number): Uint8Array {
+  return Uint8Array.of(storeId >>> 24, storeId >>> 16, storeId >>> 8, storeId);
+}
+
+export function storeIdOfKey(key: Uint8Array, start: number): number {
+  return (
+    (((key[start] as number) << 24) |
+      ((key[start + 1] as number) << 16) |
+      ((key[start + 2] as number) << 8) |
+      (key[start + 3] as number)) >>>
+    0
+  );
+}

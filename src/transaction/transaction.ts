@@ -1,0 +1,532 @@
+/**
+ * One transaction: a snapshot, a write buffer per store, a read set, a commit request. States only go forward:
+ * open, committing, committed or rolled back.
+ *
+ *  1. Reads take no lock and see: own changes, then the view as of the snapshot.
+ *  2. What is read is noted before its answer is handed out; what its own changes answered is not.
+ *  3. Data outside the log (large values, runs) is durable before the request that names it is submitted.
+ */
+import { compareBytes } from '../base/bytes.ts';
+import {
+  AbortedError,
+  LimitExceededError,
+  ReadOnlyError,
+  type SopError,
+  TimeoutError,
+  TransactionEndedError,
+} from '../base/errors.ts';
+import { MAX_KEY_BYTES } from '../base/limits.ts';
+import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
+import { ReadSet } from '../commit/read-set.ts';
+import type { Env, Timer } from '../env/env.ts';
+import { KIND_USER } from '../log/batch.ts';
+import { OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
+import { AT, type EntryCursor } from '../node/entry-cursor.ts';
+import { LayeredCursor } from '../storage/layered-cursor.ts';
+import type { Segments } from '../storage/segments.ts';
+import type { SegmentWriter } from '../storage/segment-writer.ts';
+import { type SnapshotReader } from '../storage/snapshot-reader.ts';
+import { formatTransactionId } from '../storage/transaction-ids.ts';
+import { appendValue, readValue, readValueSync } from '../storage/value-log.ts';
+import type { View } from '../storage/view.ts';
+import { PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
+import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import { TreeCursor } from '../tree/tree-cursor.ts';
+import {
+  ABSENT,
+  type BeginOptions,
+  type EngineTransaction,
+  FOUND,
+  type FindResult,
+  NOT_LOADED,
+  type TransactionKind,
+} from './engine-api.ts';
+import { type SpillContext, StoreSpill } from './spill.ts';
+
+/** What a transaction needs of its engine. */
+export interface TransactionHost {
+  readonly env: Env;
+  readonly reader: SnapshotReader;
+  readonly segments: Segments;
+  readonly buffers: WriteBufferPool;
+  readonly values: SegmentWriter | undefined;
+  readonly spill: SpillContext | undefined;
+  readonly writer: number;
+  /** Bytes a transaction may buffer before it spills. */
+  readonly spillBytes: number;
+  nextCounter(): number;
+  /** Throws where the engine is closed or failed. */
+  mustBeUsable(): void;
+  submit(request: CommitRequest): void;
+  /** The transaction has ended: its view and snapshot are let go. */
+  ended(transaction: Transaction): void;
+}
+
+/** Changes of one store. */
+interface StoreChanges {
+  readonly storeId: number;
+  readonly buffer: WriteBuffer;
+  spill: StoreSpill | undefined;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const LOWEST_KEY = new Uint8Array(0);
+
+export class Transaction implements EngineTransaction {
+  readonly kind: TransactionKind;
+  readonly snapshot: number;
+  readonly view: View;
+  waits = false;
+  foundBytes: Uint8Array = NO_BYTES;
+  foundStart = 0;
+  foundEnd = 0;
+  changeCount = 0;
+  readonly #host: TransactionHost;
+  readonly #reads: ReadSet | undefined;
+  readonly #changes: StoreChanges[] = [];
+  #foundVersion = -1;
+  #bufferedBytes = 0;
+  #counter = 0;
+  #state: 'open' | 'committing' | 'committed' | 'rolled back' = 'open';
+  #reason: unknown;
+  #wroteValues = false;
+  #timer: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #onCommit: ((number: number) => void)[] | undefined;
+  #onRollback: ((reason: unknown) => void)[] | undefined;
+
+  constructor(host: TransactionHost, kind: TransactionKind, view: View, snapshot: number, options: BeginOptions) {
+    this.#host = host;
+    this.kind = kind;
+    this.view = view;
+    this.snapshot = snapshot;
+    this.#reads = kind === 'write' ? new ReadSet() : undefined;
+    if (options.timeoutMs !== undefined) this.#limitTime(options.timeoutMs);
+    if (options.signal !== undefined) this.#obey(options.signal);
+  }
+
+  get id(): string {
+    return formatTransactionId(this.#host.writer, this.#mustCounter());
+  }
+
+  get ended(): boolean {
+    return this.#state !== 'open';
+  }
+
+  get foundVersion(): number {
+    return this.#foundVersion >= 0 ? this.#foundVersion : this.#host.reader.foundVersion;
+  }
+
+  // ---- reading ----
+
+  find(storeId: number, key: Uint8Array, start: number, end: number): FindResult {
+    this.#mustBeOpen();
+    const own = this.#changes.length === 0 ? undefined : this.#changesOf(storeId);
+    if (own !== undefined) {
+      const answer = this.#findOwn(own, key, start, end);
+      if (answer !== NOT_OWN) return answer;
+    }
+    const { reader } = this.#host;
+    const answer = reader.find(this.view, this.snapshot, storeId, key, start, end, this.waits);
+    if (answer === NOT_LOADED) return NOT_LOADED;
+    this.#reads?.store(storeId).addKey(key, start, end);
+    if (answer === FOUND) {
+      this.foundBytes = reader.cellBytes;
+      this.foundStart = reader.cellStart;
+      this.foundEnd = reader.cellEnd;
+      this.#foundVersion = -1;
+    }
+    return answer;
+  }
+
+  #findOwn(own: StoreChanges, key: Uint8Array, start: number, end: number): FindResult | typeof NOT_OWN {
+    const { buffer, spill } = own;
+    const address = buffer.find(key, start, end);
+    if (address !== 0) {
+      const words = buffer.arena.words;
+      const word0 = words[address] as number;
+      if ((word0 & 0xff) !== OP_PUT) return ABSENT;
+      this.foundBytes = buffer.arena.bytes;
+      this.foundStart = (address + RECORD_WORDS + (((word0 >>> 16) + 3) >>> 2)) * 4;
+      this.foundEnd = this.foundStart + (words[address + 1] as number);
+      this.#foundVersion = PENDING_NUMBER;
+      return FOUND;
+    }
+    if (spill !== undefined) {
+      const answer = spill.find(key, start, end, this.waits);
+      if (answer === FOUND) {
+        this.foundBytes = spill.found.cellBytes;
+        this.foundStart = spill.found.cellStart;
+        this.foundEnd = spill.found.cellEnd;
+        this.#foundVersion = PENDING_NUMBER;
+      }
+      if (answer !== undefined) return answer;
+    }
+    return buffer.covers(key, start, end) ? ABSENT : NOT_OWN;
+  }
+
+  load(): Promise<void> {
+    return this.#host.reader.load();
+  }
+
+  cursor(storeId: number): EntryCursor {
+    this.#mustBeOpen();
+    const own = this.#changesOf(storeId);
+    const layers = this.#host.reader.layers(this.view, this.snapshot, storeId);
+    if (own !== undefined) {
+      const runs = own.spill?.runs.map((run) => ({ cursor: run.cursor(), snapshot: PENDING_NUMBER })) ?? [];
+      layers.unshift(...runs);
+      if (!own.buffer.isEmpty) {
+        layers.unshift({ cursor: own.buffer.cursor(), removals: own.buffer.removals, snapshot: PENDING_NUMBER });
+      }
+    }
+    return new LayeredCursor(layers);
+  }
+
+  noteRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
+    this.#reads?.store(storeId).addRange(lower, upper);
+  }
+
+  count(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number {
+    this.#mustBeOpen();
+    const { reader } = this.#host;
+    const own = this.#changesOf(storeId);
+    if (own?.spill !== undefined || reader.hasRuns(this.view, storeId)) return this.#countByScan(storeId, lower, upper);
+    const below = reader.count(this.view, this.snapshot, storeId, lower, upper, this.waits);
+    if (below < 0 || own === undefined || own.buffer.isEmpty) return below;
+    const index = own.buffer.index;
+    return reader.countOver(index, this.view, this.snapshot, storeId, lower, upper, this.waits, 0, below, PENDING_NUMBER);
+  }
+
+  /** Where runs are among the layers nobody keeps sums: one by one. Rare, and blocks on a miss. */
+  #countByScan(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number {
+    const cursor = this.cursor(storeId);
+    cursor.waits = true;
+    let count = 0;
+    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
+    for (; step === AT; step = cursor.next()) {
+      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
+      count++;
+    }
+    return count;
+  }
+
+  seekRank(storeId: number, rank: number, cursor: EntryCursor): FindResult {
+    this.#mustBeOpen();
+    const { reader } = this.#host;
+    const tree = reader.tree(this.view.root, storeId);
+    cursor.waits = true;
+    const own = this.#changesOf(storeId);
+    const treeOnly = own === undefined && reader.isTreeOnly(this.view, this.snapshot, storeId);
+    if (treeOnly) {
+      if (tree === undefined || rank >= tree.root.entries) return ABSENT;
+      return this.#seekTreeRank(tree, rank, cursor) ? FOUND : ABSENT;
+    }
+    if (tree === undefined) return stepForward(cursor, cursor.first() === AT, rank);
+    return this.#seekRankOver(storeId, tree, rank, cursor);
+  }
+
+  /** Halves the tree's ranks to the last key with no more than `rank` entries before it, then goes on by steps. */
+  #seekRankOver(storeId: number, tree: { root: { entries: number } }, rank: number, cursor: EntryCursor): FindResult {
+    const at = new TreeCursor(this.#host.reader.cache, this.#host.reader.tree(this.view.root, storeId));
+    at.waits = true;
+    const waits = this.waits;
+    this.waits = true;
+    let low = 0;
+    let high = tree.root.entries;
+    let before = 0;
+    let from: Uint8Array | undefined;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      at.seekRank(middle);
+      const key = at.keyBytes.slice(at.keyStart, at.keyEnd);
+      const count = this.count(storeId, undefined, key);
+      if (count <= rank) {
+        low = middle + 1;
+        before = count;
+        from = key;
+      } else high = middle;
+    }
+    this.waits = waits;
+    const step = from === undefined ? cursor.first() : cursor.seek(from, 0, from.length);
+    return stepForward(cursor, step === AT, rank - before);
+  }
+
+  #seekTreeRank(tree: ConstructorParameters<typeof TreeCursor>[1], rank: number, cursor: EntryCursor): boolean {
+    const at = new TreeCursor(this.#host.reader.cache, tree);
+    at.waits = true;
+    if (at.seekRank(rank) !== AT) return false;
+    const key = at.keyBytes.slice(at.keyStart, at.keyEnd);
+    return cursor.seek(key, 0, key.length) === AT;
+  }
+
+  readValueSync(cell: Uint8Array, start: number, end: number): Uint8Array {
+    return readValueSync(this.#host.segments, cell, start, end);
+  }
+
+  readValue(cell: Uint8Array, start: number, end: number): Promise<Uint8Array> {
+    return readValue(this.#host.segments, cell, start, end);
+  }
+
+  // ---- changing ----
+
+  put(
+    storeId: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    cell: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+    existed: boolean | undefined,
+  ): void {
+    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart);
+    changes.buffer.put(key, keyStart, keyEnd, cell, cellStart, cellEnd, existenceFlags(existed));
+    this.#changed(keyEnd - keyStart + cellEnd - cellStart);
+  }
+
+  remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void {
+    this.#mustChangesOf(storeId, end - start).buffer.remove(key, start, end, existenceFlags(existed));
+    this.#changed(end - start);
+  }
+
+  removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
+    const changes = this.#mustChangesOf(storeId, lower?.length ?? 0);
+    if (changes.spill !== undefined) removeSpilled(changes, changes.spill, lower, upper);
+    changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
+    this.#changed((lower?.length ?? 0) + (upper?.length ?? 0));
+  }
+
+  writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
+    this.#mustBeWritable();
+    const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
+    const { values, segments } = this.#host;
+    this.#wroteValues = true;
+    appendValue(values as SegmentWriter, segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
+    return reference;
+  }
+
+  expectRow(storeId: number, key: Uint8Array, expected: Uint8Array | undefined, orEqual?: Uint8Array): void {
+    this.#reads?.expectRow({ storeId, key, expected, orEqual });
+  }
+
+  #changed(bytes: number): void {
+    this.changeCount++;
+    this.#bufferedBytes += bytes + 24;
+    if (this.#bufferedBytes > this.#host.spillBytes) this.#spill();
+  }
+
+  #spill(): void {
+    this.#bufferedBytes = 0;
+    for (const changes of this.#changes) {
+      if (changes.buffer.sectionLength < this.#host.spillBytes / 8) continue;
+      changes.spill ??= new StoreSpill(this.#host.spill as SpillContext, changes.storeId);
+      changes.spill.spill(changes.buffer);
+      this.#wroteValues = true;
+    }
+  }
+
+  // ---- ending ----
+
+  onCommit(fn: (number: number) => void): void {
+    this.#mustBeOpen();
+    (this.#onCommit ??= []).push(fn);
+  }
+
+  onRollback(fn: (reason: unknown) => void): void {
+    this.#mustBeOpen();
+    (this.#onRollback ??= []).push(fn);
+  }
+
+  commit(): Promise<number> {
+    this.#mustBeOpen();
+    if (this.#reads === undefined || (this.#changes.length === 0 && this.#reads.isEmpty)) {
+      this.#end('committed');
+      return Promise.resolve(this.snapshot);
+    }
+    this.#state = 'committing';
+    if (!this.#wroteValues && this.#changes.every((one) => one.spill === undefined)) return this.#submit();
+    return this.#syncData().then(
+      () => this.#submit(),
+      (error: unknown) => {
+        this.#finishRollback(error);
+        throw error;
+      },
+    );
+  }
+
+  async #syncData(): Promise<void> {
+    if (this.#wroteValues) await (this.#host.values as SegmentWriter).sync();
+    for (const changes of this.#changes) await changes.spill?.finish();
+  }
+
+  #submit(): Promise<number> {
+    return new Promise<number>((resolve, reject) => {
+      this.#host.submit(
+        this.#makeRequest(
+          (number) => {
+            this.#end('committed', number);
+            resolve(number);
+          },
+          (error) => {
+            this.#finishRollback(error);
+            reject(error as SopError);
+          },
+        ),
+      );
+    });
+  }
+
+  #makeRequest(committed: (number: number) => void, failed: (error: unknown) => void): CommitRequest {
+    const sections: CommitSection[] = [];
+    const runs: CommitRun[] = [];
+    let byteLength = 64;
+    for (const { storeId, buffer, spill } of this.#changes) {
+      if (!buffer.isEmpty) {
+        const section = {
+          storeId,
+          recordCount: buffer.recordCount,
+          bytes: buffer.sectionBytes,
+          start: buffer.sectionStart,
+          byteLength: buffer.sectionLength,
+        };
+        sections.push(section);
+        byteLength += section.byteLength + 32;
+      }
+      // Oldest first: the table keeps the one adopted last in front.
+      for (const run of [...(spill?.runs ?? [])].reverse()) {
+        const descriptor = run.descriptor();
+        runs.push({ storeId, descriptor, adopt: (number) => run.numbered(number) });
+        byteLength += descriptor.length + 16;
+      }
+    }
+    return {
+      kind: KIND_USER,
+      idWriter: this.#host.writer,
+      idCounter: this.#mustCounter(),
+      snapshot: this.snapshot,
+      reads: this.#reads,
+      sections,
+      runs,
+      payload: undefined,
+      byteLength,
+      committed,
+      failed,
+    };
+  }
+
+  rollback(reason?: unknown): void {
+    if (this.#state !== 'open') return;
+    this.#finishRollback(reason);
+  }
+
+  #finishRollback(reason: unknown): void {
+    this.#reason = reason;
+    for (const changes of this.#changes) void changes.spill?.discard();
+    this.#end('rolled back');
+  }
+
+  #end(state: 'committed' | 'rolled back', number = this.snapshot): void {
+    this.#state = state;
+    this.#timer?.cancel();
+    this.#unsubscribe?.();
+    for (const changes of this.#changes.splice(0)) this.#host.buffers.release(changes.buffer);
+    this.#host.ended(this);
+    if (state === 'committed') for (const fn of this.#onCommit ?? []) fn(number);
+    else for (const fn of this.#onRollback ?? []) fn(this.#reason);
+  }
+
+  // ---- state ----
+
+  #mustCounter(): number {
+    if (this.#counter === 0) this.#counter = this.#host.nextCounter();
+    return this.#counter;
+  }
+
+  #mustBeOpen(): void {
+    if (this.#state === 'open') return this.#host.mustBeUsable();
+    if (this.#reason instanceof TimeoutError || this.#reason instanceof AbortedError) throw this.#reason;
+    throw new TransactionEndedError(`the transaction is ${this.#state}; begin a new one`, {
+      details: { state: this.#state },
+      cause: this.#reason,
+    });
+  }
+
+  #mustBeWritable(): void {
+    this.#mustBeOpen();
+    if (this.kind !== 'write') {
+      throw new ReadOnlyError(`a '${this.kind}' transaction changes nothing; begin('write') does`);
+    }
+  }
+
+  #mustChangesOf(storeId: number, keyLength: number): StoreChanges {
+    this.#mustBeWritable();
+    if (keyLength > MAX_KEY_BYTES) {
+      throw new LimitExceededError(`a key of ${keyLength} encoded bytes is longer than ${MAX_KEY_BYTES}`, {
+        details: { limit: 'MAX_KEY_BYTES', allowed: MAX_KEY_BYTES, found: keyLength },
+      });
+    }
+    const known = this.#changesOf(storeId);
+    if (known !== undefined) return known;
+    const changes: StoreChanges = { storeId, buffer: this.#host.buffers.acquire(storeId), spill: undefined };
+    this.#changes.push(changes);
+    return changes;
+  }
+
+  #changesOf(storeId: number): StoreChanges | undefined {
+    for (let i = 0; i < this.#changes.length; i++) {
+      const changes = this.#changes[i] as StoreChanges;
+      if (changes.storeId === storeId) return changes;
+    }
+    return undefined;
+  }
+
+  #limitTime(timeoutMs: number): void {
+    this.#timer = this.#host.env.timers.after(timeoutMs, () => {
+      this.rollback(new TimeoutError(`the transaction took longer than its ${timeoutMs} ms`, { details: { timeoutMs } }));
+    });
+  }
+
+  #obey(signal: AbortSignal): void {
+    const abort = (): void => this.rollback(new AbortedError('the transaction was aborted by its signal', { cause: signal.reason }));
+    if (signal.aborted) throw new AbortedError('the signal was aborted before the transaction began', { cause: signal.reason });
+    signal.addEventListener('abort', abort, { once: true });
+    this.#unsubscribe = () => signal.removeEventListener('abort', abort);
+  }
+}
+
+/** Own changes say nothing about the key. */
+const NOT_OWN = 3;
+
+function existenceFlags(existed: boolean | undefined): number {
+  if (existed === undefined) return 0;
+  return existed ? RECORD_KNOWN | RECORD_EXISTED : RECORD_KNOWN;
+}
+
+function isAtOrAfter(cursor: EntryCursor, bound: Uint8Array): boolean {
+  return compareBytes(cursor.keyBytes, cursor.keyStart, cursor.keyEnd, bound, 0, bound.length) >= 0;
+}
+
+function stepForward(cursor: EntryCursor, isAt: boolean, steps: number): FindResult {
+  let at = isAt;
+  for (let left = steps; at && left > 0; left--) at = cursor.next() === AT;
+  return at ? FOUND : ABSENT;
+}
+
+/** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */
+function removeSpilled(
+  changes: StoreChanges,
+  spill: StoreSpill,
+  lower: Uint8Array | undefined,
+  upper: Uint8Array | undefined,
+): void {
+  for (const run of spill.runs) {
+    const cursor = run.cursor();
+    cursor.waits = true;
+    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
+    for (; step === AT; step = cursor.next()) {
+      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
+      if (!cursor.removed) changes.buffer.remove(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
+    }
+  }
+}
