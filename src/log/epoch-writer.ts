@@ -4,7 +4,7 @@
  * Space: appends are cheapest into blocks that were written with zeros before, so zeros are kept ahead, in the background
  * (`reserve`) for asynchronous commits and step by step on the calling thread for synchronous ones. A batch is issued only
  * into space that is there (`ensure`), so that a full disk is met before the first byte of a batch is written, while
- * "not in" is still the truth. The last HELD_BACK_BYTES are for the engine's own records: adopting a root and removing
+ * "not in" is still the truth. A last part of it is held back for the engine's own records: adopting a root and removing
  * files is how space comes back.
  *
  * Invariants:
@@ -14,15 +14,15 @@
  */
 import { alignUp } from '../base/bytes.ts';
 import { DiskFullError } from '../base/errors.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { Env, File } from '../env/env.ts';
 import type { BatchBuilder } from './batch-builder.ts';
 import type { EpochHeader, LogEnd } from './epoch-file.ts';
 import { writeZeros } from './takeover.ts';
 
-const STEP_BYTES = 1024 * 1024;
-const HELD_BACK_BYTES = 256 * 1024;
-const LEAST_AHEAD_BYTES = 1024 * 1024;
-const MOST_AHEAD_BYTES = 4 * 1024 * 1024;
+/** All in units of the log's `reserveBytes` (1 MiB): what is held back, and how far zeros are kept ahead at most. */
+const HELD_BACK = 1 / 4;
+const MOST_AHEAD = 4;
 /** Longer batches go into space that is only allocated: writing zeros first would double their cost. */
 const LARGEST_ZEROED_BYTES = 1024 * 1024;
 
@@ -36,14 +36,18 @@ export class EpochWriter {
   /** Reasons to hold commits back: a header not yet synced, zeros being written where the next batch belongs. */
   gates = 0;
   readonly #env: Env;
+  readonly #stepBytes: number;
+  readonly #heldBackBytes: number;
   /** There is room up to here, and nobody else writes below. */
   #readyEnd: number;
   /** Zeros are being written from `#readyEnd` to here. */
   #fillEnd = 0;
   #filling: Promise<void> | undefined;
 
-  constructor(env: Env, file: File, header: EpochHeader, end: LogEnd, reservedEnd: number) {
+  constructor(env: Env, file: File, header: EpochHeader, end: LogEnd, reservedEnd: number, stepBytes: number) {
     this.#env = env;
+    this.#stepBytes = stepBytes;
+    this.#heldBackBytes = alignUp(stepBytes * HELD_BACK, LOG_ALIGNMENT);
     this.file = file;
     this.header = header;
     this.end = end;
@@ -78,16 +82,16 @@ export class EpochWriter {
   ensure(length: number, engineOnly: boolean, zeroed: boolean): void {
     const needed = this.end.offset + length;
     const ready = this.#filling === undefined ? this.#readyEnd : this.#fillEnd;
-    if (needed + HELD_BACK_BYTES <= ready) return;
+    if (needed + this.#heldBackBytes <= ready) return;
     try {
-      this.#extend(needed + HELD_BACK_BYTES, ready, zeroed && length <= LARGEST_ZEROED_BYTES);
+      this.#extend(needed + this.#heldBackBytes, ready, zeroed && length <= LARGEST_ZEROED_BYTES);
     } catch (error) {
       if (!(error instanceof DiskFullError && engineOnly && needed <= ready)) throw error;
     }
   }
 
   #extend(needed: number, ready: number, zeroed: boolean): void {
-    const to = ready + alignUp(needed - ready, STEP_BYTES);
+    const to = ready + alignUp(needed - ready, this.#stepBytes);
     this.file.allocateSync(ready, to - ready);
     if (this.#filling !== undefined) {
       this.#fillEnd = to;
@@ -107,10 +111,10 @@ export class EpochWriter {
   fillAhead(onError: (error: unknown) => void): void {
     if (this.#filling !== undefined) return;
     const position = this.end.offset;
-    const ahead = Math.min(MOST_AHEAD_BYTES, Math.max(LEAST_AHEAD_BYTES, position));
+    const ahead = Math.min(MOST_AHEAD * this.#stepBytes, Math.max(this.#stepBytes, position));
     if (this.#readyEnd - position >= ahead / 2) return;
     const from = this.#readyEnd;
-    const to = alignUp(position + ahead, STEP_BYTES);
+    const to = alignUp(position + ahead, this.#stepBytes);
     if (to <= from) return;
     try {
       this.file.allocateSync(from, to - from);

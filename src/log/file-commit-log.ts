@@ -40,7 +40,6 @@ import { EpochWriter } from './epoch-writer.ts';
 import type { EpochScan } from './log-reader.ts';
 import { type LogContext, type TakenEpoch, takeOver } from './takeover.ts';
 
-const PREPARED_BYTES = 1024 * 1024;
 const MAX_FREE_BATCHES = 3;
 
 /** What opening found: where the log ends, and what of it is whose. */
@@ -361,8 +360,9 @@ export class FileCommitLog implements CommitLog {
 
   #begin(taken: TakenEpoch): void {
     const { file, header, end, reservedEnd } = taken;
+    const { env, reserveBytes } = this.#context;
     this.#scan = undefined;
-    this.#writer = new EpochWriter(this.#context.env, file, header, end, reservedEnd);
+    this.#writer = new EpochWriter(env, file, header, end, reservedEnd, reserveBytes);
     this.#epochs.push({ epoch: header.epoch, firstNumber: header.predecessorEnd.number + 1 });
     // With a first batch of its own the epoch counts, and readers beside us may show what was copied.
     this.#noted = header.copiedEnd.number === header.predecessorEnd.number;
@@ -371,14 +371,14 @@ export class FileCommitLog implements CommitLog {
 
   /** Creates the next file: exactly one above ours, so that whoever takes over at the same time loses or wins the name. */
   async #prepare(writer: EpochWriter): Promise<void> {
-    const { env, folder } = this.#context;
+    const { env, folder, reserveBytes } = this.#context;
     const epoch = writer.epoch + 1;
     this.#prepared ??= { epoch, file: this.#create(epoch), isReady: false };
     const prepared = this.#prepared;
     const { file } = prepared;
-    file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
+    file.allocateSync(0, FIRST_BATCH_POSITION + reserveBytes);
     try {
-      await file.reserve(FIRST_BATCH_POSITION, PREPARED_BYTES);
+      await file.reserve(FIRST_BATCH_POSITION, reserveBytes);
       await file.sync();
       await env.files.syncFolder(logFolder(folder));
     } catch (error) {
@@ -448,7 +448,7 @@ export class FileCommitLog implements CommitLog {
 
   /** The same on the calling thread, with nothing under way, into a file that nobody writes zeros to. */
   #switchSync(old: EpochWriter): EpochWriter {
-    const { env, folder } = this.#context;
+    const { env, folder, reserveBytes } = this.#context;
     // A file that is being prepared just now is left behind, void.
     let prepared = this.#preparing === undefined ? this.#prepared : undefined;
     if (prepared === undefined) {
@@ -456,7 +456,7 @@ export class FileCommitLog implements CommitLog {
       prepared = { epoch, file: this.#create(epoch), isReady: false };
       this.#prepared = prepared;
     }
-    prepared.file.allocateSync(0, FIRST_BATCH_POSITION + PREPARED_BYTES);
+    prepared.file.allocateSync(0, FIRST_BATCH_POSITION + reserveBytes);
     const writer = this.#nextWriter(old);
     this.#writer = writer;
     try {
@@ -471,7 +471,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   #nextWriter(old: EpochWriter): EpochWriter {
-    const { env, databaseId } = this.#context;
+    const { env, databaseId, reserveBytes } = this.#context;
     const prepared = this.#prepared as PreparedFile;
     this.#prepared = undefined;
     const taken: LogEnd = old.transactionEnd;
@@ -489,7 +489,7 @@ export class FileCommitLog implements CommitLog {
       root: this.#root,
     };
     this.#epochs.push({ epoch: prepared.epoch, firstNumber: taken.number + 1 });
-    return new EpochWriter(env, prepared.file, header, end, FIRST_BATCH_POSITION + PREPARED_BYTES);
+    return new EpochWriter(env, prepared.file, header, end, FIRST_BATCH_POSITION + reserveBytes, reserveBytes);
   }
 
   /** Closes the file we wrote before; nobody writes there any more. */

@@ -51,7 +51,7 @@ class Window {
   /** Where the bytes from the aligned `position` on begin in `buffer`; -1 where the file has fewer than `length`. */
   view(position: number, length: number): number {
     if (position >= this.#from && position + length <= this.#from + this.#length) return position - this.#from;
-    if (length > this.buffer.length) this.#grow(length);
+    if (length > this.buffer.length) this.#grow(Math.max(length, Math.min(WINDOW_BYTES, this.#file.sizeBytes())));
     this.forget();
     this.#length = this.#file.readSync(this.buffer, position);
     this.#from = position;
@@ -70,7 +70,7 @@ class Window {
   }
 
   #grow(wanted: number): void {
-    let capacity = WINDOW_BYTES;
+    let capacity = LOG_ALIGNMENT;
     while (capacity < wanted) capacity *= 2;
     this.buffer = this.#allocate(capacity);
   }

@@ -27,7 +27,7 @@ import {
 } from './epoch-file.ts';
 import { type EpochStart, FileCommitLog } from './file-commit-log.ts';
 import { EpochReader, EpochScan, firstEnd } from './log-reader.ts';
-import { closeView, type LogContext, type TakenEpoch, takeOver, viewFolder } from './takeover.ts';
+import { closeView, type LogContext, RESERVE_BYTES, type TakenEpoch, takeOver, viewFolder } from './takeover.ts';
 
 /** Rounds before a reader gives up on files that vanish as fast as it lists them. */
 const MAX_ROUNDS = 32;
@@ -45,6 +45,8 @@ export interface OpenLogOptions {
   readonly ownerAlive?: boolean;
   /** A number that a member's own file states durable. */
   readonly provenNumber?: number;
+  /** Space to have ready in each new epoch file, a multiple of 4096; 1 MiB by default. */
+  readonly reserveBytes?: number;
 }
 
 export interface LogOpening {
@@ -87,6 +89,7 @@ export function openLogSync(options: OpenLogOptions): LogOpening {
     salt: batchSalt(databaseId),
     writer: options.writer,
     provenNumber: options.provenNumber ?? 0,
+    reserveBytes: options.reserveBytes ?? RESERVE_BYTES,
   };
   if (options.mode === 'write') env.files.createFolder(logFolder(folder));
   for (let round = 0; round < MAX_ROUNDS; round++) {

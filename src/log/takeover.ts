@@ -40,8 +40,8 @@ import { EpochScan, hasOwnBatch } from './log-reader.ts';
 
 /** Rounds before we say that others take the log from us as fast as we take it from them. */
 const MAX_ROUNDS = 64;
-/** Zeros written behind the copies of a new epoch. */
-const FIRST_RESERVE_BYTES = 1024 * 1024;
+/** Zeros written behind the copies of a new epoch, unless said otherwise. */
+export const RESERVE_BYTES = 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
 
 /** What the log of one database works with. */
@@ -53,6 +53,8 @@ export interface LogContext {
   readonly writer: number;
   /** A number that a member's own file states durable; 0 for none. */
   readonly provenNumber: number;
+  /** Space to have ready in a new epoch. */
+  readonly reserveBytes: number;
 }
 
 /** An epoch of our own, ready for its first batch. */
@@ -128,7 +130,7 @@ function headerDamaged(file: File): never {
 export function takeOver(context: LogContext, expected: number | undefined, earlier?: EpochScan): TakenEpoch {
   const { env, folder } = context;
   // Asked before anything is created: a name once taken is never given back.
-  if (env.files.freeBytes(logFolder(folder)) < FIRST_RESERVE_BYTES) {
+  if (env.files.freeBytes(logFolder(folder)) < context.reserveBytes) {
     throw new DiskFullError('no space for a new file of the log', { details: { folder } });
   }
   const block = env.files.allocate(LOG_ALIGNMENT);
@@ -248,7 +250,7 @@ function complete(
 ): TakenEpoch | undefined {
   const { env, folder, databaseId, writer } = context;
   const copies = scan === undefined ? 0 : scan.end.offset - scan.proven.offset;
-  const reservedEnd = alignUp(FIRST_BATCH_POSITION + copies + FIRST_RESERVE_BYTES, LOG_ALIGNMENT);
+  const reservedEnd = alignUp(FIRST_BATCH_POSITION + copies + context.reserveBytes, LOG_ALIGNMENT);
   file.allocateSync(0, reservedEnd);
   const end = scan === undefined ? NOTHING : copyTail(context, scan, file, epoch);
   writeZeros(env, file, end.offset, reservedEnd);

@@ -12,7 +12,7 @@ export const databaseId = new Uint8Array(16).fill(7);
 let nextWriter = 100;
 
 export function open(env: Env, options: Partial<OpenLogOptions> = {}): Promise<LogOpening> {
-  return openLog({ env, folder, databaseId, writer: nextWriter++, mode: 'write', ...options });
+  return openLog({ env, folder, databaseId, writer: nextWriter++, mode: 'write', reserveBytes: 64 * 1024, ...options });
 }
 
 export function openRead(env: Env, ownerAlive = false): Promise<LogOpening> {
