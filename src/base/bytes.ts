@@ -28,6 +28,13 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && compareKeys(a, b) === 0;
 }
 
+/** A copy of `bytes[start, end)`. Not `slice`: where the bytes are a Buffer, that is a view. */
+export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}
+
 /** The smallest key that is greater than every key starting with `prefix`; undefined where there is none (all 0xff). */
 export function prefixSuccessor(prefix: Uint8Array): Uint8Array | undefined {
   let end = prefix.length;

@@ -1,0 +1,128 @@
+/** Batch forms: the single calls in order, with an answer for each item. */
+import { SopError } from '../base/errors.ts';
+import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import type { StoreCore } from './store-core.ts';
+import type { Item } from './store-types.ts';
+
+/** How many look-ups of one batch may wait for the disk at once. */
+const MOST_LOADING = 64;
+
+export async function getMany(core: StoreCore, keys: Iterable<unknown>): Promise<unknown[]> {
+  const values: unknown[] = [];
+  let loading: Promise<void>[] = [];
+  let index = 0;
+  for (const key of keys) {
+    const at = index++;
+    values.push(undefined);
+    const found = lookUp(core, key, at);
+    if (found === FOUND && !core.foundSeparate) values[at] = core.foundValue();
+    else if (found === FOUND || found === NOT_LOADED) {
+      const value: Promise<unknown> =
+        found === FOUND
+          ? core.foundSeparateValue()
+          : core.afterLoad((f) => (f === FOUND ? core.foundValueSoon() : undefined));
+      loading.push(
+        value.then((loaded) => {
+          values[at] = loaded;
+        }),
+      );
+      if (loading.length >= MOST_LOADING) {
+        await Promise.all(loading);
+        loading = [];
+      }
+    }
+  }
+  await Promise.all(loading);
+  return values;
+}
+
+function lookUp(core: StoreCore, key: unknown, index: number) {
+  try {
+    return core.find(key, false);
+  } catch (error) {
+    throw withIndex(error, index);
+  }
+}
+
+export async function changeMany<K, V>(
+  items: Iterable<Item<K, V>>,
+  change: (key: K, value: V) => Promise<boolean>,
+): Promise<boolean[]> {
+  const answers: boolean[] = [];
+  for (const item of items) {
+    try {
+      answers.push(await change(keyOf(item), valueOf(item)));
+    } catch (error) {
+      throw withIndex(error, answers.length);
+    }
+  }
+  return answers;
+}
+
+export function changeManySync<K, V>(
+  items: Iterable<Item<K, V>>,
+  change: (key: K, value: V) => boolean,
+): boolean[] {
+  const answers: boolean[] = [];
+  for (const item of items) {
+    try {
+      answers.push(change(keyOf(item), valueOf(item)));
+    } catch (error) {
+      throw withIndex(error, answers.length);
+    }
+  }
+  return answers;
+}
+
+export function putMany<K, V>(core: StoreCore, items: Iterable<Item<K, V>>): void {
+  core.mustBeWritable();
+  let index = 0;
+  try {
+    for (const item of items) {
+      core.put(keyOf(item), valueOf(item));
+      index++;
+    }
+  } catch (error) {
+    throw withIndex(error, index);
+  }
+}
+
+export async function forKeys<K>(keys: Iterable<K>, change: (key: K) => Promise<boolean>): Promise<boolean[]> {
+  const answers: boolean[] = [];
+  for (const key of keys) {
+    try {
+      answers.push(await change(key));
+    } catch (error) {
+      throw withIndex(error, answers.length);
+    }
+  }
+  return answers;
+}
+
+export function forKeysSync<K>(keys: Iterable<K>, change: (key: K) => boolean): boolean[] {
+  const answers: boolean[] = [];
+  for (const key of keys) {
+    try {
+      answers.push(change(key));
+    } catch (error) {
+      throw withIndex(error, answers.length);
+    }
+  }
+  return answers;
+}
+
+function keyOf<K, V>(item: Item<K, V>): K {
+  return Array.isArray(item) ? (item as readonly [K, V])[0] : (item as { readonly key: K }).key;
+}
+
+function valueOf<K, V>(item: Item<K, V>): V {
+  return Array.isArray(item) ? (item as readonly [K, V])[1] : (item as { readonly value: V }).value;
+}
+
+/** The same error, saying which item of the batch it is about. */
+function withIndex(error: unknown, index: number): unknown {
+  if (error instanceof SopError && !('index' in error.details)) {
+    Object.defineProperty(error, 'details', { value: { ...error.details, index }, enumerable: true });
+  }
+  return error;
+}

@@ -1,0 +1,174 @@
+/**
+ * The catalog: which stores there are, kept in the engine's store 1 (key: the name's UTF-8 bytes, cell: a zero byte and the
+ * stored definition), as one database object knows it.
+ *
+ * Invariants:
+ *  1. What is remembered of a committed row holds for every snapshot from `knownAt` on: nothing is answered from memory while
+ *     a transaction that drops or renames is under way, and all is forgotten when one has committed.
+ *  2. A store id belongs to one store for ever; it is not given out again after a drop.
+ *  3. Transactions that create the same store at the same time agree on its id and write the same row, byte for byte.
+ */
+import { copyBytes } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
+import { compileKeySpec } from '../codec/key-spec.ts';
+import { decodeStoreDefinition, encodeStoreDefinition, type StoredDefinition, type StoredShape } from '../codec/store-definition.ts';
+import { AT } from '../node/entry-cursor.ts';
+import { CATALOG_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
+import { StoreDefinition } from './define-store.ts';
+import type { ShapeStore } from './shape-store.ts';
+import { StoreCodec } from './store-codec.ts';
+
+/** A definition of whatever types. */
+export type AnyDefinition = StoreDefinition<unknown, unknown, string>;
+
+/** A store as its catalog row says it is. */
+export interface CatalogEntry {
+  readonly nameBytes: Uint8Array;
+  readonly stored: StoredDefinition;
+  /** The whole cell. */
+  readonly row: Uint8Array;
+  readonly codec: StoreCodec;
+}
+
+interface Known {
+  readonly entry: CatalogEntry;
+  readonly knownAt: number;
+}
+
+interface Proposal {
+  readonly entry: CatalogEntry;
+  users: number;
+}
+
+/** Rows remembered; beyond that all are forgotten, and read again when used. */
+const MOST_KNOWN = 20_000;
+
+export function toNameBytes(name: string): Uint8Array {
+  return new Uint8Array(Buffer.from(name, 'utf8'));
+}
+
+export function toStoredShape(definition: AnyDefinition): StoredShape {
+  const { keySpec, values, raw, unique } = definition;
+  return { key: keySpec.definition, values, raw, unique, indexes: undefined };
+}
+
+export class Catalog {
+  readonly #engine: EngineApi;
+  readonly #shapes: ShapeStore;
+  readonly #known = new Map<string, Known>();
+  readonly #codecs = new Map<string, StoreCodec>();
+  readonly #proposals = new Map<string, Proposal>();
+  /** Transactions under way that have dropped or renamed something. */
+  #changing = 0;
+
+  constructor(engine: EngineApi, shapes: ShapeStore) {
+    this.#engine = engine;
+    this.#shapes = shapes;
+  }
+
+  /** The store of this name as of a snapshot, where it is remembered. */
+  recall(name: string, snapshot: number): CatalogEntry | undefined {
+    if (this.#changing > 0) return undefined;
+    const known = this.#known.get(name);
+    return known !== undefined && known.knownAt <= snapshot ? known.entry : undefined;
+  }
+
+  remember(entry: CatalogEntry, knownAt: number): void {
+    if (this.#changing > 0) return;
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    this.#known.set(entry.stored.name, { entry, knownAt });
+  }
+
+  /** As a transaction sees it, its own changes included; notes nothing. Blocks on a cache miss. */
+  read(etx: EngineTransaction, nameBytes: Uint8Array): CatalogEntry | undefined {
+    const cursor = etx.cursor(CATALOG_STORE);
+    cursor.waits = true;
+    if (cursor.seek(nameBytes, 0, nameBytes.length) !== AT) return undefined;
+    const key = cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd);
+    if (Buffer.compare(key, nameBytes) !== 0) return undefined;
+    return this.toEntry(nameBytes, copyBytes(cursor.cellBytes, cursor.cellStart, cursor.cellEnd));
+  }
+
+  /** As it is committed now. */
+  readCommitted(nameBytes: Uint8Array): CatalogEntry | undefined {
+    const row = this.#engine.readRow(CATALOG_STORE, nameBytes);
+    return row === undefined ? undefined : this.toEntry(nameBytes, row);
+  }
+
+  toEntry(nameBytes: Uint8Array, row: Uint8Array): CatalogEntry {
+    const stored = decodeStoreDefinition(row, 1);
+    if (stored.name !== Buffer.from(nameBytes).toString('utf8')) {
+      throw new CorruptionError(`the catalog row of store '${stored.name}' stands under another name`);
+    }
+    return { nameBytes, stored, row, codec: this.#codecOf(stored) };
+  }
+
+  /** The row that a store under this definition gets. */
+  newEntry(stored: StoredDefinition): CatalogEntry {
+    const definition = encodeStoreDefinition(stored);
+    const row = new Uint8Array(1 + definition.length);
+    row.set(definition, 1);
+    return { nameBytes: toNameBytes(stored.name), stored, row, codec: this.#codecOf(stored) };
+  }
+
+  /** A store to be created: the same entry for all that create it at the same time. `release` it at the transaction's end. */
+  propose(definition: AnyDefinition): CatalogEntry {
+    const fingerprint = this.#fingerprint(definition.name, toStoredShape(definition));
+    let proposal = this.#proposals.get(fingerprint);
+    if (proposal === undefined) {
+      proposal = { entry: this.newStore(definition), users: 0 };
+      this.#proposals.set(fingerprint, proposal);
+    }
+    proposal.users++;
+    return proposal.entry;
+  }
+
+  /** `dropped`: the store was created and dropped again, so its id is used up. */
+  release(entry: CatalogEntry, dropped: boolean): void {
+    const fingerprint = this.#fingerprint(entry.stored.name, entry.stored);
+    const proposal = this.#proposals.get(fingerprint);
+    if (proposal === undefined || proposal.entry !== entry) return;
+    proposal.users--;
+    if (proposal.users === 0 || dropped) this.#proposals.delete(fingerprint);
+  }
+
+  /** A store under an id that no other transaction shares. */
+  newStore(definition: AnyDefinition): CatalogEntry {
+    const id = this.#engine.newStoreId();
+    return this.newEntry({ ...toStoredShape(definition), id, name: definition.name, generation: 0 });
+  }
+
+  /** From a transaction's first drop or rename to its end. */
+  changeBegins(): void {
+    this.#changing++;
+  }
+
+  changeEnds(): void {
+    this.#changing--;
+    this.#known.clear();
+  }
+
+  #codecOf(stored: StoredShape): StoreCodec {
+    const fingerprint = this.#fingerprint('', stored);
+    let codec = this.#codecs.get(fingerprint);
+    if (codec === undefined) {
+      codec = new StoreCodec(toDefinition('', stored), this.#shapes);
+      if (this.#codecs.size >= MOST_KNOWN) this.#codecs.clear();
+      this.#codecs.set(fingerprint, codec);
+    }
+    return codec;
+  }
+
+  /** Equal for equal shapes of the same name. */
+  #fingerprint(name: string, shape: StoredShape): string {
+    const { key, values, raw, unique, indexes } = shape;
+    const plain = encodeStoreDefinition({ key, values, raw, unique, indexes, name, id: 0, generation: 0 });
+    return Buffer.from(plain).toString('latin1');
+  }
+}
+
+/** The definition that a program would have written for this store. */
+export function toDefinition(name: string, stored: StoredShape): AnyDefinition {
+  const values = stored.values === 'separate' ? 'separate' : 'inline';
+  return new StoreDefinition<unknown, unknown, string>(name, compileKeySpec(stored.key), values, stored.raw);
+}

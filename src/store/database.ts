@@ -1,0 +1,214 @@
+/** A database: opening, transactions with retries, the catalog, upkeep, closing. */
+import { ClosedError, InvalidArgumentError, ReadOnlyError, SopError } from '../base/errors.ts';
+import type { Env } from '../env/env.ts';
+import type {
+  EngineApi,
+  EngineStats,
+  TransactionKind,
+  VerifyProgress as EngineVerifyProgress,
+  VerifyReport as EngineVerifyReport,
+} from '../transaction/engine-api.ts';
+import { Catalog } from './catalog.ts';
+import { checkStoreName } from './define-store.ts';
+import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
+import { type AttemptLimits, checkLimits, type RetryOptions, withRetries } from './retry.ts';
+import { ShapeStore } from './shape-store.ts';
+import { Transaction } from './transaction.ts';
+import { TransactionCore } from './transaction-core.ts';
+
+/** Limits of one transaction. */
+export interface BeginOptions {
+  /** From begin to the end of the commit; then the transaction is rolled back with `TimeoutError`. */
+  readonly timeoutMs?: number;
+  /** Rolls the transaction back with `AbortedError`. */
+  readonly signal?: AbortSignal;
+}
+
+/** Limits of `db.write`, all runs together. */
+export type WriteOptions = RetryOptions;
+
+/** What `db.verify` tells while it works. */
+export type VerifyProgress = EngineVerifyProgress;
+export type VerifyReport = EngineVerifyReport;
+export type DatabaseStats = EngineStats;
+
+export interface VerifyOptions {
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+const KINDS: readonly string[] = ['write', 'read', 'noCheck'];
+
+/**
+ * An open database. One object per folder and process; safe to use from any number of asynchronous tasks at once. It keeps no
+ * process alive by itself. Every call after `close` throws `ClosedError`.
+ */
+export class Database implements AsyncDisposable {
+  readonly #engine: EngineApi;
+  readonly #env: Env;
+  readonly #catalog: Catalog;
+
+  /** Use `Database.open` or `Database.memory`. */
+  constructor(engine: EngineApi, env: Env) {
+    this.#engine = engine;
+    this.#env = env;
+    this.#catalog = new Catalog(engine, new ShapeStore(engine));
+  }
+
+  get folder(): string {
+    return this.#engine.folder;
+  }
+
+  get readOnly(): boolean {
+    return this.#engine.readOnly;
+  }
+
+  get closed(): boolean {
+    return this.#engine.closed;
+  }
+
+  /**
+   * Runs `fn` in a write transaction and commits it; answers what `fn` answered, once that is durable. Where the commit loses
+   * to another transaction, `fn` runs again from the beginning, with a new snapshot, after a short random pause; so it should
+   * change nothing but the database. An error thrown by `fn` rolls back and is passed on. The default of 100 retries and no
+   * time limit can be set; when they are used up, the last `ConflictError` is thrown.
+   */
+  async write<T>(fn: (tx: Transaction) => T | Promise<T>, options: WriteOptions = NO_LIMITS): Promise<T> {
+    this.#mustBeOpen();
+    if (this.readOnly) throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
+    mustBeFunction(fn);
+    return withRetries(this.#env, options, (limits) => this.#run('write', fn, limits));
+  }
+
+  /** Runs `fn` on a snapshot; answers what it answered. It never conflicts, blocks nobody and is blocked by nobody. */
+  async read<T>(fn: (tx: Transaction) => T | Promise<T>, options: BeginOptions = NO_LIMITS): Promise<T> {
+    this.#mustBeOpen();
+    mustBeFunction(fn);
+    checkLimits(options);
+    return this.#run('read', fn, options);
+  }
+
+  /** A transaction that the caller ends; see `Transaction` for the kinds. `await using` rolls back what is left open. */
+  async begin(kind: TransactionKind, options: BeginOptions = NO_LIMITS): Promise<Transaction> {
+    this.#mustBeOpen();
+    if (!KINDS.includes(kind)) {
+      throw new InvalidArgumentError(`a transaction is of kind 'write', 'read' or 'noCheck', not ${JSON.stringify(kind)}`);
+    }
+    checkLimits(options);
+    const core = this.#begin(kind, options);
+    core.watch();
+    return new Transaction(core);
+  }
+
+  /** All stores, in the order of their names' bytes. */
+  async stores(): Promise<StoreInfo[]> {
+    return this.#inside('read', (core) => listEntries(core, this.#catalog));
+  }
+
+  /** The definition of a store and how many entries it has. `StoreNotFoundError` where there is none. */
+  async describe(name: string): Promise<StoreDescription> {
+    checkStoreName(name);
+    return this.#inside('read', (core) => describeEntry(core, name));
+  }
+
+  /** Drops a store at once, whatever its size; its space is given back later. `StoreNotFoundError` where there is none. */
+  async drop(name: string): Promise<void> {
+    return this.write((tx) => tx.drop(name));
+  }
+
+  /** Gives a store another name. `StoreNotFoundError` where there is none, `StoreExistsError` where the new name is taken. */
+  async rename(from: string, to: string): Promise<void> {
+    return this.write((tx) => tx.rename(from, to));
+  }
+
+  /** Figures of this moment; sizes in bytes. */
+  stats(): DatabaseStats {
+    this.#mustBeOpen();
+    return this.#engine.stats();
+  }
+
+  /** Walks the whole database and names every broken invariant. It runs beside everything else. */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    this.#mustBeOpen();
+    return this.#engine.verify(options);
+  }
+
+  /** Moves recent changes into the trees now. It happens by itself; there is no need to call this. */
+  async checkpoint(): Promise<void> {
+    this.#mustBeWritable();
+    return this.#engine.checkpoint();
+  }
+
+  /** Rewrites what is mostly dead and gives back space, until nothing more is to be gained. Runs beside everything else. */
+  async compact(): Promise<void> {
+    this.#mustBeWritable();
+    return this.#engine.compact();
+  }
+
+  /** What became of a transaction whose commit ended in `OutcomeUnknownError`, by its id: one answer, for ever. */
+  async resolve(transactionId: string): Promise<'committed' | 'aborted'> {
+    this.#mustBeOpen();
+    if (typeof transactionId !== 'string') throw new InvalidArgumentError('a transaction id is a string');
+    return this.#engine.resolve(transactionId);
+  }
+
+  /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#engine.close();
+  }
+
+  #begin(kind: TransactionKind, limits: AttemptLimits): TransactionCore {
+    return new TransactionCore(this.#engine, this.#engine.begin(kind, limits), this.#env, this.#catalog);
+  }
+
+  async #run<T>(kind: TransactionKind, fn: (tx: Transaction) => T | Promise<T>, limits: AttemptLimits): Promise<T> {
+    const core = this.#begin(kind, limits);
+    if (limits.timeoutMs !== undefined || limits.signal !== undefined) core.watch();
+    try {
+      const answer = await fn(new Transaction(core));
+      if (!core.engine.ended) await core.commit();
+      else if (core.failure !== undefined) throw core.failure;
+      return answer;
+    } catch (error) {
+      core.rollback(error);
+      throw endedBy(core, error);
+    }
+  }
+
+  /** For the database's own reads. */
+  async #inside<T>(kind: 'read', fn: (core: TransactionCore) => T | Promise<T>): Promise<T> {
+    this.#mustBeOpen();
+    const core = this.#begin(kind, NO_LIMITS);
+    try {
+      return await fn(core);
+    } finally {
+      core.rollback();
+    }
+  }
+
+  #mustBeOpen(): void {
+    if (this.#engine.closed) throw new ClosedError();
+  }
+
+  #mustBeWritable(): void {
+    this.#mustBeOpen();
+    if (this.readOnly) throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
+  }
+}
+
+const NO_LIMITS: AttemptLimits = {};
+
+/** A call that met the end of its transaction is told what ended it: the time limit, the signal, closing. */
+function endedBy(core: TransactionCore, error: unknown): unknown {
+  const ended = error instanceof SopError && error.code === 'TRANSACTION_ENDED';
+  return ended && core.failure !== undefined ? core.failure : error;
+}
+
+function mustBeFunction(fn: unknown): void {
+  if (typeof fn === 'function') return;
+  throw new InvalidArgumentError('a function of the transaction is needed');
+}

@@ -1,0 +1,70 @@
+/** What the catalog says of the stores, for people and programs. */
+import { copyBytes } from '../base/bytes.ts';
+import { AT, MISS } from '../node/entry-cursor.ts';
+import { CATALOG_STORE } from '../transaction/engine-api.ts';
+import type { Catalog, CatalogEntry } from './catalog.ts';
+import type { ValuePlacement } from './define-store.ts';
+import type { TransactionCore } from './transaction-core.ts';
+
+/** A store's definition as the database keeps it. */
+export interface StoreInfo {
+  readonly name: string;
+  /** The sorting fields of a composite key, most significant first; undefined where a key is one value. */
+  readonly key: readonly { readonly field: string; readonly order: 'asc' | 'desc' }[] | undefined;
+  /** The order of keys that are one value; 'asc' for composite ones. */
+  readonly order: 'asc' | 'desc';
+  readonly rideOn: readonly string[];
+  readonly values: ValuePlacement;
+  /** Values are bytes. */
+  readonly raw: boolean;
+  readonly unique: boolean;
+}
+
+export interface StoreDescription extends StoreInfo {
+  /** How many entries there are. */
+  readonly count: number;
+}
+
+export function toStoreInfo(entry: CatalogEntry): StoreInfo {
+  const { name, key, values, raw, unique } = entry.stored;
+  return {
+    name,
+    key: key.fields?.map(({ name: field, descending }) => ({ field, order: descending ? 'desc' : 'asc' })),
+    order: key.descending ? 'desc' : 'asc',
+    rideOn: [...key.rideOn],
+    values: values === 'separate' ? 'separate' : 'inline',
+    raw,
+    unique,
+  };
+}
+
+export async function listEntries(core: TransactionCore, catalog: Catalog): Promise<StoreInfo[]> {
+  const cursor = core.engine.cursor(CATALOG_STORE);
+  cursor.waits = false;
+  const stores: StoreInfo[] = [];
+  let started = false;
+  for (;;) {
+    core.mustBeOpen();
+    const step = started ? cursor.next() : cursor.first();
+    if (step === MISS) {
+      await cursor.load();
+      continue;
+    }
+    if (step !== AT) return stores;
+    started = true;
+    const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
+    stores.push(toStoreInfo(catalog.toEntry(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd))));
+  }
+}
+
+export async function describeEntry(core: TransactionCore, name: string): Promise<StoreDescription> {
+  const entry = core.mustFind(name);
+  const { engine } = core;
+  for (;;) {
+    core.mustBeOpen();
+    engine.waits = false;
+    const count = engine.count(entry.stored.id, undefined, undefined);
+    if (count >= 0) return { ...toStoreInfo(entry), count };
+    await engine.load();
+  }
+}

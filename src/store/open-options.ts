@@ -1,0 +1,86 @@
+/** How a database is opened, and what is refused about it before anything is touched. */
+import { InvalidArgumentError } from '../base/errors.ts';
+import type { EngineOptions } from '../transaction/engine-api.ts';
+
+/** Options of `Database.memory`, and of `Database.open` beside its own. */
+export interface MemoryOptions {
+  /** Bytes the cache of images may take (default 64 MiB). */
+  readonly cacheBytes?: number;
+  /** Bytes of recent changes kept in memory before a checkpoint moves them into the trees (default 16 MiB). */
+  readonly tableBytes?: number;
+  /** The database refuses to grow beyond this many bytes (`DiskFullError`); unlimited by default. */
+  readonly maxSizeBytes?: number;
+  /** Hears what goes wrong in the background, where there is no call to fail. */
+  readonly onBackgroundError?: (error: unknown) => void;
+}
+
+export interface OpenOptions extends MemoryOptions {
+  /**
+   * Open without writing a byte, creating a file or taking a lock; also from read-only media. The database is seen as it was
+   * when it was opened.
+   */
+  readonly readOnly?: boolean;
+  /** Create the database where there is none (default true; never when `readOnly`). */
+  readonly create?: boolean;
+  /** Who may have the folder open at the same time. 'standalone', the default, is the one mode of this version. */
+  readonly mode?: 'standalone';
+  /** Clustered mode; not in this version. */
+  readonly redis?: undefined;
+}
+
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
+  'cacheBytes',
+  'tableBytes',
+  'maxSizeBytes',
+  'onBackgroundError',
+  'readOnly',
+  'create',
+  'mode',
+  'redis',
+]);
+
+/** Throws `InvalidArgumentError` for what no database can be opened with. */
+export function toEngineOptions(folder: string, options: OpenOptions): EngineOptions {
+  if (typeof folder !== 'string' || folder === '') {
+    throw new InvalidArgumentError('the folder of a database is a non-empty string', { details: { found: folder } });
+  }
+  for (const name of Object.keys(options)) {
+    if (!KNOWN_OPTIONS.has(name)) {
+      throw new InvalidArgumentError(`there is no option '${name}'; there are: ${[...KNOWN_OPTIONS].join(', ')}`);
+    }
+  }
+  refuseOtherModes(options);
+  mustBeFlag('readOnly', options.readOnly);
+  mustBeFlag('create', options.create);
+  mustBeBytes('cacheBytes', options.cacheBytes);
+  mustBeBytes('tableBytes', options.tableBytes);
+  mustBeBytes('maxSizeBytes', options.maxSizeBytes);
+  if (options.readOnly === true && options.create === true) {
+    throw new InvalidArgumentError('readOnly and create contradict each other: nothing is created when reading only');
+  }
+  const { mode: _mode, redis: _redis, ...rest } = options;
+  return { ...rest, folder };
+}
+
+function refuseOtherModes(options: OpenOptions): void {
+  const mode: string | undefined = options.mode;
+  if (options.redis !== undefined) {
+    throw new InvalidArgumentError('clustered databases (option redis) are not in this version');
+  }
+  if (mode === undefined || mode === 'standalone') return;
+  if (mode === 'shared' || mode === 'clustered') {
+    throw new InvalidArgumentError(`mode '${mode}' is not in this version; leave it out to open standalone`);
+  }
+  throw new InvalidArgumentError(`there is no mode '${mode}'; there is: 'standalone'`);
+}
+
+function mustBeFlag(name: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return;
+  throw new InvalidArgumentError(`option ${name} is true or false`, { details: { found: value } });
+}
+
+function mustBeBytes(name: string, value: unknown): void {
+  if (value === undefined) return;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return;
+  throw new InvalidArgumentError(`option ${name} is a number of bytes above zero`, { details: { found: value } });
+}

@@ -1,0 +1,123 @@
+/** Running a piece of work again after a conflict: jittered, growing pauses, bounded in number and in time. */
+import { AbortedError, InvalidArgumentError, SopError, TimeoutError } from '../base/errors.ts';
+import type { Env } from '../env/env.ts';
+
+export interface RetryOptions {
+  /** How often the work may be run again after a conflict (default 100); 0 runs it once. */
+  readonly retries?: number;
+  /** For all runs and pauses together; then `TimeoutError`. No limit by default. */
+  readonly timeoutMs?: number;
+  /** Ends the work with `AbortedError`. */
+  readonly signal?: AbortSignal;
+}
+
+/** What one run of the work may take. */
+export interface AttemptLimits {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const DEFAULT_RETRIES = 100;
+const FIRST_PAUSE_MS = 0.5;
+const LONGEST_PAUSE_MS = 50;
+
+/**
+ * Runs `attempt` until it succeeds, fails with something other than a lost race (`ConflictError`, `SnapshotTooOldError`), or
+ * the limits are used up; then the last error is thrown.
+ */
+export async function withRetries<T>(
+  env: Env,
+  options: RetryOptions,
+  attempt: (limits: AttemptLimits) => Promise<T>,
+): Promise<T> {
+  const { timeoutMs, signal } = options;
+  if (timeoutMs === undefined && signal === undefined) return withoutLimits(env, retriesOf(options), attempt);
+  checkLimits(options);
+  const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : env.clock.monotonicMs() + timeoutMs;
+  for (let lost = 0; ; lost++) {
+    const leftMs = deadline - env.clock.monotonicMs();
+    try {
+      return await attempt(timeoutMs === undefined ? { signal } : { timeoutMs: Math.max(1, leftMs), signal });
+    } catch (error) {
+      if (!isLostRace(error) || lost >= retriesOf(options)) throw error;
+      throwIfAborted(signal);
+      const pauseMs = pauseAfter(env, lost);
+      if (env.clock.monotonicMs() + pauseMs >= deadline) throw outOfTime(timeoutMs as number, lost, error);
+      await pause(env, pauseMs, signal);
+    }
+  }
+}
+
+async function withoutLimits<T>(
+  env: Env,
+  retries: number,
+  attempt: (limits: AttemptLimits) => Promise<T>,
+): Promise<T> {
+  for (let lost = 0; ; lost++) {
+    try {
+      return await attempt({});
+    } catch (error) {
+      if (!isLostRace(error) || lost >= retries) throw error;
+      await pause(env, pauseAfter(env, lost), undefined);
+    }
+  }
+}
+
+function isLostRace(error: unknown): boolean {
+  return error instanceof SopError && (error.code === 'CONFLICT' || error.code === 'TOO_OLD');
+}
+
+function retriesOf(options: RetryOptions): number {
+  const { retries = DEFAULT_RETRIES } = options;
+  if (Number.isInteger(retries) && retries >= 0) return retries;
+  throw new InvalidArgumentError('retries is a whole number from zero', { details: { found: retries } });
+}
+
+export function checkLimits(limits: AttemptLimits): void {
+  const { timeoutMs, signal } = limits;
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
+    throw new InvalidArgumentError('timeoutMs is a number of milliseconds above zero', { details: { found: timeoutMs } });
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new InvalidArgumentError('signal is an AbortSignal');
+  }
+  throwIfAborted(signal);
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new AbortedError('the signal was fired', { cause: signal.reason });
+}
+
+/** Full jitter: anything from nothing to a bound that doubles with each loss. */
+function pauseAfter(env: Env, lost: number): number {
+  const word = new Uint32Array(1);
+  env.random.fill(new Uint8Array(word.buffer));
+  return ((word[0] as number) / 2 ** 32) * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(lost, 30));
+}
+
+function outOfTime(timeoutMs: number, lost: number, cause: unknown): TimeoutError {
+  return new TimeoutError(`no success in ${timeoutMs} ms, ${lost + 1} times lost to other transactions`, { cause });
+}
+
+function pause(env: Env, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Below a timer's resolution a turn of the event loop is pause enough.
+    if (delayMs < 1) {
+      env.timers.nextTurn(resolve);
+      return;
+    }
+    const onAbort = () => {
+      timer.cancel();
+      reject(new AbortedError('the signal was fired', { cause: signal?.reason }));
+    };
+    const timer = env.timers.after(
+      delayMs,
+      () => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      },
+      true,
+    );
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

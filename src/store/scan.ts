@@ -1,0 +1,278 @@
+/**
+ * Walking a store's entries in order, a batch at a time: the one core under every form of iteration.
+ *
+ * Invariants:
+ *  1. The read set gets exactly what the caller was shown: from the start of the range to the last entry handed out, or the
+ *     whole range once its end was reached. Entries fetched ahead and never handed out are not in it.
+ *  2. After a change by the same transaction nothing fetched before it is handed out: the rest of the batch is dropped and
+ *     the walk starts again behind the last entry handed out.
+ *  3. No entry is handed out twice, none in the range is left out.
+ */
+import { compareBytes, compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
+import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
+import { isSeparate, separateLength } from './store-codec.ts';
+import type { StoreCore } from './store-core.ts';
+
+export interface ScanOptions {
+  /** Encoded bounds of sort keys, [lower, upper); undefined is unbounded. */
+  readonly lower: Uint8Array | undefined;
+  readonly upper: Uint8Array | undefined;
+  readonly reverse: boolean;
+  readonly limit: number;
+  readonly keysOnly: boolean;
+  readonly where: ((key: unknown) => boolean) | undefined;
+}
+
+const FIRST_BATCH = 32;
+const LARGEST_BATCH = 256;
+/** Entries looked at in one go where a filter lets few through. */
+const MOST_EXAMINED = 4096;
+/** Separate values read at once for one batch. */
+const MOST_PENDING_BYTES = 4 * 1024 * 1024;
+const NO_BYTES = new Uint8Array(0);
+const NO_ENDS = new Int32Array(0);
+
+interface Mutable<V> {
+  value: V;
+}
+
+/** `T` is the key (keysOnly) or `Entry`. Nothing is handed out as `undefined`. */
+export class Scan<T> {
+  readonly #core: StoreCore;
+  readonly #options: ScanOptions;
+  readonly #tracks: boolean;
+  #cursor: EntryCursor | undefined;
+  /** Fetched: [0, at) is handed out, the rest is not. */
+  #items: T[] = [];
+  #at = 0;
+  #batchSize = FIRST_BATCH;
+  #left: number;
+  /** The next move of the cursor is a seek (to the start, or behind the last key handed out). */
+  #mustSeek = true;
+  #reachedEnd = false;
+  #finished = false;
+  #changeCount: number;
+  /** Sort keys of the batch, one after another, and where each ends. Only where reads are tracked. */
+  #keys: Uint8Array;
+  readonly #keyEnds: Int32Array;
+  #keyCount = 0;
+  /** The last key handed out in an earlier batch. */
+  #lastKey: Uint8Array | undefined;
+  #pending: Promise<void>[] = [];
+  #pendingBytes = 0;
+
+  constructor(core: StoreCore, options: ScanOptions) {
+    this.#core = core;
+    this.#options = options;
+    this.#left = options.limit;
+    this.#tracks = core.writable;
+    this.#changeCount = core.etx.changeCount;
+    this.#keys = this.#tracks ? new Uint8Array(1024) : NO_BYTES;
+    this.#keyEnds = this.#tracks ? new Int32Array(LARGEST_BATCH) : NO_ENDS;
+    const { lower, upper } = options;
+    const empty = lower !== undefined && upper !== undefined && compareKeys(lower, upper) >= 0;
+    if (empty || this.#left <= 0) this.#finished = true;
+    else if (this.#tracks) core.transaction.openScans.add(this);
+  }
+
+  /** The next item where one is at hand; undefined: `fetch` first. */
+  take(): T | undefined {
+    if (this.#at >= this.#items.length) return undefined;
+    this.#core.mustBeOpen();
+    if (this.#tracks && this.#changeCount !== this.#core.etx.changeCount) {
+      this.#dropBatch();
+      return undefined;
+    }
+    this.#left--;
+    return this.#items[this.#at++];
+  }
+
+  /** The next item, waiting for the disk on the calling thread; undefined at the end. */
+  takeSync(): T | undefined {
+    for (;;) {
+      const item = this.take();
+      if (item !== undefined) return item;
+      if (this.fetch(true) === END) return undefined;
+    }
+  }
+
+  /**
+   * Fetches a batch. AT: there may be something to take (where `settling` is true, after `settle`), or call again; MISS:
+   * `load` and call again; END: there is nothing more, the scan is closed.
+   */
+  fetch(waits: boolean): Step {
+    if (this.#finished) return END;
+    if (this.#left <= 0) return this.#end();
+    this.#core.mustBeOpen();
+    this.#dropBatch();
+    if (this.#reachedEnd) return this.#end();
+    const cursor = this.#cursor ?? this.#openCursor();
+    cursor.waits = waits;
+    try {
+      return this.#fill(cursor, waits);
+    } catch (error) {
+      for (const value of this.#pending) value.catch(() => {});
+      this.#items = [];
+      this.close();
+      throw error;
+    }
+  }
+
+  get settling(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /** Waits for the separate values of the batch. */
+  async settle(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    await Promise.all(pending);
+  }
+
+  load(): Promise<void> {
+    return this.#openCursor().load();
+  }
+
+  /** Ends the scan and notes what was looked at. Harmless when repeated. */
+  close(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    if (this.#tracks) {
+      this.#core.transaction.openScans.delete(this);
+      this.#note();
+    }
+    if (this.#cursor !== undefined) this.#core.giveBackCursor(this.#cursor);
+    this.#cursor = undefined;
+  }
+
+  #end(): Step {
+    this.close();
+    return END;
+  }
+
+  #openCursor(): EntryCursor {
+    this.#cursor ??= this.#core.takeCursor();
+    return this.#cursor;
+  }
+
+  /** Forgets the batch; where part of it was not handed out, or the transaction changed something, seeks again. */
+  #dropBatch(): void {
+    if (!this.#tracks) {
+      this.#items = [];
+      this.#at = 0;
+      return;
+    }
+    if (this.#at > 0) this.#lastKey = this.#keyOf(this.#at - 1);
+    const changed = this.#changeCount !== this.#core.etx.changeCount;
+    if (changed || this.#at < this.#items.length) {
+      this.#mustSeek = true;
+      this.#reachedEnd = false;
+      this.#changeCount = this.#core.etx.changeCount;
+    }
+    this.#items = [];
+    this.#at = 0;
+    this.#keyCount = 0;
+  }
+
+  #keyOf(index: number): Uint8Array {
+    return copyBytes(this.#keys, index === 0 ? 0 : this.#keyEnds[index - 1], this.#keyEnds[index]);
+  }
+
+  #fill(cursor: EntryCursor, waits: boolean): Step {
+    const { reverse, where, keysOnly } = this.#options;
+    const most = Math.min(this.#batchSize, this.#left);
+    this.#batchSize = Math.min(LARGEST_BATCH, this.#batchSize * 4);
+    const codec = this.#core.codec;
+    const items = this.#items;
+    for (let examined = 0; examined < MOST_EXAMINED; examined++) {
+      const step = this.#move(cursor, reverse);
+      if (step === MISS) return items.length > 0 ? AT : MISS;
+      if (step === END || this.#isPast(cursor)) {
+        this.#reachedEnd = true;
+        return AT;
+      }
+      const key = codec.readKey(cursor);
+      if (where !== undefined && !where(key)) continue;
+      if (this.#tracks) this.#keepKey(cursor);
+      if (keysOnly) items.push(key as T);
+      else this.#pushEntry(cursor, key, waits);
+      if (items.length >= most || this.#pendingBytes >= MOST_PENDING_BYTES) return AT;
+    }
+    return AT;
+  }
+
+  /** One move; on a miss nothing has changed and the same move is made next time. */
+  #move(cursor: EntryCursor, reverse: boolean): Step {
+    if (!this.#mustSeek) return reverse ? cursor.previous() : cursor.next();
+    const step = reverse ? this.#seekReverse(cursor) : this.#seekForward(cursor);
+    if (step !== MISS) this.#mustSeek = false;
+    return step;
+  }
+
+  #seekForward(cursor: EntryCursor): Step {
+    const from = this.#lastKey === undefined ? this.#options.lower : keySuccessor(this.#lastKey);
+    return from === undefined ? cursor.first() : cursor.seek(from, 0, from.length);
+  }
+
+  #seekReverse(cursor: EntryCursor): Step {
+    const before = this.#lastKey ?? this.#options.upper;
+    return before === undefined ? cursor.last() : cursor.seekBefore(before, 0, before.length);
+  }
+
+  #isPast(cursor: EntryCursor): boolean {
+    const { reverse, lower, upper } = this.#options;
+    const { keyBytes, keyStart, keyEnd } = cursor;
+    if (reverse) return lower !== undefined && compareBytes(keyBytes, keyStart, keyEnd, lower, 0, lower.length) < 0;
+    return upper !== undefined && compareBytes(keyBytes, keyStart, keyEnd, upper, 0, upper.length) >= 0;
+  }
+
+  #keepKey(cursor: EntryCursor): void {
+    const { keyBytes, keyStart, keyEnd } = cursor;
+    const count = this.#keyCount++;
+    const at = count === 0 ? 0 : (this.#keyEnds[count - 1] as number);
+    const end = at + keyEnd - keyStart;
+    if (end > this.#keys.length) {
+      const larger = new Uint8Array(Math.max(end, this.#keys.length * 2));
+      larger.set(this.#keys);
+      this.#keys = larger;
+    }
+    for (let i = keyStart, to = at; i < keyEnd; i++, to++) this.#keys[to] = keyBytes[i] as number;
+    this.#keyEnds[count] = end;
+  }
+
+  #pushEntry(cursor: EntryCursor, key: unknown, waits: boolean): void {
+    const { cellBytes, cellStart, cellEnd, version } = cursor;
+    const { codec, etx } = this.#core;
+    if (!isSeparate(cellBytes, cellStart)) {
+      this.#items.push({ key, value: codec.readValue(cellBytes, cellStart, cellEnd), version } as T);
+      return;
+    }
+    if (waits) {
+      const value = codec.decodeValue(etx.readValueSync(cellBytes, cellStart, cellEnd));
+      this.#items.push({ key, value, version } as T);
+      return;
+    }
+    const entry = { key, value: undefined as unknown, version };
+    this.#items.push(entry as T);
+    this.#pendingBytes += separateLength(cellBytes, cellEnd);
+    // The cell may move before the value is read: a copy of it goes along.
+    const cell = copyBytes(cellBytes, cellStart, cellEnd);
+    this.#pending.push(
+      etx.readValue(cell, 0, cell.length).then((bytes) => {
+        (entry as Mutable<unknown>).value = codec.decodeValue(bytes);
+      }),
+    );
+  }
+
+  #note(): void {
+    const { etx, storeId } = this.#core;
+    const { lower, upper, reverse } = this.#options;
+    if (etx.ended) return;
+    const last = this.#at > 0 ? this.#keyOf(this.#at - 1) : this.#lastKey;
+    if (this.#reachedEnd && this.#at >= this.#items.length) etx.noteRange(storeId, lower, upper);
+    else if (last === undefined) return;
+    else if (reverse) etx.noteRange(storeId, last, upper);
+    else etx.noteRange(storeId, lower, keySuccessor(last));
+  }
+}

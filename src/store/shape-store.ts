@@ -1,0 +1,42 @@
+/**
+ * The shapes of values of one database: the codec's registry over the engine's store 2 (key: shape id as u32 big-endian,
+ * cell: a zero byte and the definition).
+ *
+ * A shape's definition is put by every transaction that uses it, blind and the same bytes each time, until one of them has
+ * committed; so a value is never durable without its shape.
+ */
+import { type ShapeRegistry as Registry, ShapeRegistry, ValueWriter } from '../codec/value.ts';
+import { type EngineApi, type EngineTransaction, SHAPE_STORE } from '../transaction/engine-api.ts';
+
+export class ShapeStore {
+  readonly registry: Registry;
+  /** The one writer of this database's values: encoding is synchronous, so one is enough. */
+  readonly writer = new ValueWriter();
+
+  constructor(engine: EngineApi) {
+    this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, shapeKey(id))?.subarray(1) });
+  }
+
+  /** Whether what was encoded since the last `attach` uses shapes that are not stored yet. */
+  get hasNews(): boolean {
+    return this.writer.newShapes.length > 0;
+  }
+
+  /** Makes the definitions of these shapes part of the transaction. */
+  attach(etx: EngineTransaction): void {
+    const shapes = this.writer.newShapes.splice(0);
+    for (const shape of shapes) {
+      const key = shapeKey(shape.id);
+      const cell = new Uint8Array(1 + shape.definition.length);
+      cell.set(shape.definition, 1);
+      etx.put(SHAPE_STORE, key, 0, key.length, cell, 0, cell.length, undefined);
+    }
+    etx.onCommit(() => {
+      for (const shape of shapes) this.registry.markStored(shape.id);
+    });
+  }
+}
+
+function shapeKey(id: number): Uint8Array {
+  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
+}

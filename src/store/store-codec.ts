@@ -1,0 +1,179 @@
+/**
+ * Keys and cells of stores with one definition, to and from bytes (codec/cell.ts draws the cell). What is encoded lies in
+ * scratch memory shared by the stores of the database and is valid until the next encoding.
+ */
+import { readU16, readU32, writeU16 } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
+import { CELL_APART, CELL_RIDE_ON, CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import type { KeySpec } from '../codec/key-spec.ts';
+import { KeyWriter } from '../codec/tuple.ts';
+import { decodeRawBytes, decodeValue, decodeValueList, encodeRawBytes, encodeValue, encodeValueList } from '../codec/value.ts';
+import type { EntryCursor } from '../node/entry-cursor.ts';
+import type { StoreDefinition } from './define-store.ts';
+import type { ShapeStore } from './shape-store.ts';
+
+/** Where a value reference says how long the value is. */
+const REFERENCE_LENGTH_AT = 14;
+/** Bytes before the ride-on part: flags and its length. */
+const RIDE_ON_AT = 3;
+
+/** Whether the value of the cell at `start` lives elsewhere. */
+export function isSeparate(cell: Uint8Array, start: number): boolean {
+  return ((cell[start] as number) & CELL_SEPARATE) !== 0;
+}
+
+/** Length of the value that the separate cell ending at `end` refers to. */
+export function separateLength(cell: Uint8Array, end: number): number {
+  return readU32(cell, end - VALUE_REFERENCE_BYTES + REFERENCE_LENGTH_AT);
+}
+
+const keyWriter = new KeyWriter();
+
+export class StoreCodec {
+  readonly keySpec: KeySpec;
+  readonly shapes: ShapeStore;
+  readonly hasRideOn: boolean;
+  readonly #rideOn: readonly string[];
+  readonly #raw: boolean;
+  readonly #flags: number;
+
+  constructor(definition: StoreDefinition<unknown, unknown, string>, shapes: ShapeStore) {
+    this.keySpec = definition.keySpec;
+    this.shapes = shapes;
+    this.hasRideOn = definition.keySpec.hasRideOn;
+    this.#rideOn = definition.keySpec.definition.rideOn;
+    this.#raw = definition.raw;
+    this.#flags = (this.hasRideOn ? CELL_RIDE_ON : 0) | (definition.values === 'separate' ? CELL_APART : 0);
+  }
+
+  /** The encoded key is `keyBytes[0, keyLength)`. */
+  encodeKey(key: unknown): void {
+    keyWriter.reset();
+    this.keySpec.encodeKey(key, keyWriter);
+  }
+
+  get keyBytes(): Uint8Array {
+    return keyWriter.bytes;
+  }
+
+  get keyLength(): number {
+    return keyWriter.length;
+  }
+
+  copyKey(): Uint8Array {
+    return keyWriter.toBytes();
+  }
+
+  /** The encoded cell is `cellBytes[0, cellLength)`. */
+  encodeCell(key: unknown, value: unknown): void {
+    const { writer, registry } = this.shapes;
+    let rideEnd = 0;
+    if (this.hasRideOn) {
+      writer.length = RIDE_ON_AT;
+      this.keySpec.encodeRideOn(key, writer);
+      rideEnd = writer.length;
+    } else {
+      writer.length = 1;
+    }
+    if (this.#raw) encodeRawBytes(value, writer);
+    else encodeValue(value, writer, registry);
+    writer.bytes[0] = this.#flags;
+    if (this.hasRideOn) writeU16(writer.bytes, 1, rideEnd - RIDE_ON_AT);
+  }
+
+  get cellBytes(): Uint8Array {
+    return this.shapes.writer.bytes;
+  }
+
+  get cellLength(): number {
+    return this.shapes.writer.length;
+  }
+
+  copyCell(): Uint8Array {
+    return this.shapes.writer.toBytes();
+  }
+
+  /** `cell` with a reference in place of its value. */
+  withReference(cell: Uint8Array, reference: Uint8Array): Uint8Array {
+    const valueStart = cellValueStart(cell, 0);
+    const short = new Uint8Array(valueStart + reference.length);
+    short.set(cell.subarray(0, valueStart));
+    short.set(reference, valueStart);
+    short[0] = (cell[0] as number) | CELL_SEPARATE;
+    return short;
+  }
+
+  /**
+   * The cell `old[start, end)` with the ride-on fields that `fields` names replaced, and with the value of `cell` where one is
+   * given, else its own.
+   */
+  withRideOn(
+    old: Uint8Array,
+    start: number,
+    end: number,
+    fields: Readonly<Record<string, unknown>>,
+    cell: Uint8Array | undefined,
+  ): Uint8Array {
+    const merged: Record<string, unknown> = Object.create(null);
+    const before = this.#readRideOn(old, start, end);
+    for (const [i, name] of this.#rideOn.entries()) {
+      merged[name] = fields[name] === undefined ? before[i] : fields[name];
+    }
+    const { writer } = this.shapes;
+    writer.length = 0;
+    encodeValueList(this.#rideOn, merged, writer, 'ride-on field');
+    const value = cell ?? old.subarray(start, end);
+    const valueStart = cellValueStart(value, 0);
+    const rideOn = writer.bytes.subarray(0, writer.length);
+    const next = new Uint8Array(RIDE_ON_AT + rideOn.length + value.length - valueStart);
+    next[0] = value[0] as number;
+    writeU16(next, 1, rideOn.length);
+    next.set(rideOn, RIDE_ON_AT);
+    next.set(value.subarray(valueStart), RIDE_ON_AT + rideOn.length);
+    return next;
+  }
+
+  /** The key of the entry at the cursor, with its ride-on fields; the caller's own. */
+  readKey(at: EntryCursor): unknown {
+    if (!this.hasRideOn) return this.keySpec.decodeKey(at.keyBytes, at.keyStart, at.keyEnd);
+    return this.readRidingKey(at.keyBytes, at.keyStart, at.keyEnd, at.cellBytes, at.cellStart, at.cellEnd);
+  }
+
+  readRidingKey(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    cell: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+  ): unknown {
+    if (!this.hasRideOn) return this.keySpec.decodeKey(key, keyStart, keyEnd);
+    const rideEnd = this.#rideOnEnd(cell, cellStart, cellEnd);
+    return this.keySpec.decodeKey(key, keyStart, keyEnd, cell, cellStart + RIDE_ON_AT, rideEnd);
+  }
+
+  /** The value within a cell that is not separate; the caller's own. */
+  readValue(cell: Uint8Array, start: number, end: number): unknown {
+    const valueStart = cellValueStart(cell, start);
+    if (valueStart > end) throw new CorruptionError('a cell ends before its value');
+    return this.#raw ? decodeRawBytes(cell, valueStart, end) : decodeValue(cell, valueStart, end, this.shapes.registry);
+  }
+
+  /** A separate value once it was read; `bytes` are the caller's own. */
+  decodeValue(bytes: Uint8Array): unknown {
+    return this.#raw ? bytes : decodeValue(bytes, 0, bytes.length, this.shapes.registry);
+  }
+
+  #readRideOn(cell: Uint8Array, start: number, end: number): unknown[] {
+    const rideEnd = this.#rideOnEnd(cell, start, end);
+    return decodeValueList(cell, start + RIDE_ON_AT, rideEnd, this.#rideOn.length);
+  }
+
+  #rideOnEnd(cell: Uint8Array, start: number, end: number): number {
+    const rideEnd = start + RIDE_ON_AT <= end ? start + RIDE_ON_AT + readU16(cell, start + 1) : end + 1;
+    if (rideEnd > end || ((cell[start] as number) & CELL_RIDE_ON) === 0) {
+      throw new CorruptionError('a cell ends before its ride-on part');
+    }
+    return rideEnd;
+  }
+}

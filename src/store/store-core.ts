@@ -1,0 +1,253 @@
+/**
+ * One store as one transaction sees it: what the public `TxStore` wraps. A point operation is "encode, look up, finish";
+ * where the look-up misses the cache, the same finish runs after the load, on copies.
+ *
+ * Keys and cells are encoded into scratch memory shared by all stores, so nothing runs between encoding and use; whoever
+ * waits in between copies them first.
+ */
+import { copyBytes } from '../base/bytes.ts';
+import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base/errors.ts';
+import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
+import { cellValueStart } from '../codec/cell.ts';
+import { keyBounds } from '../codec/key-bounds.ts';
+import type { EntryCursor } from '../node/entry-cursor.ts';
+import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { isSeparate, type StoreCodec } from './store-codec.ts';
+import type { TransactionCore } from './transaction-core.ts';
+
+export class StoreCore {
+  readonly transaction: TransactionCore;
+  readonly etx: EngineTransaction;
+  readonly name: string;
+  readonly storeId: number;
+  readonly codec: StoreCodec;
+  /** Changes are possible, and reads are noted. */
+  readonly writable: boolean;
+  /** Dropped or renamed by this very transaction. */
+  gone = false;
+  #spareCursor: EntryCursor | undefined;
+
+  constructor(transaction: TransactionCore, name: string, storeId: number, codec: StoreCodec) {
+    this.transaction = transaction;
+    this.etx = transaction.engine;
+    this.name = name;
+    this.storeId = storeId;
+    this.codec = codec;
+    this.writable = transaction.engine.kind === 'write';
+  }
+
+  mustBeOpen(): void {
+    if (this.etx.ended) this.transaction.mustBeOpen();
+    if (this.gone) {
+      throw new StoreNotFoundError(`store '${this.name}' was dropped or renamed by this transaction`, {
+        details: { store: this.name },
+      });
+    }
+  }
+
+  mustBeWritable(): void {
+    this.mustBeOpen();
+    if (!this.writable) {
+      const { kind } = this.etx;
+      throw new ReadOnlyError(`store '${this.name}': a transaction of kind '${kind}' changes nothing; use db.write`, {
+        details: { store: this.name, kind },
+      });
+    }
+  }
+
+  mustHaveRideOn(): void {
+    this.mustBeWritable();
+    if (!this.codec.hasRideOn) {
+      throw new InvalidArgumentError(`store '${this.name}' has no ride-on fields: updateKey has nothing to change`);
+    }
+  }
+
+  // Looking up
+
+  find(key: unknown, waits: boolean): FindResult {
+    this.mustBeOpen();
+    this.codec.encodeKey(key);
+    return this.findEncoded(waits);
+  }
+
+  /** Looks up the key that the codec holds. */
+  findEncoded(waits: boolean): FindResult {
+    const { codec, etx } = this;
+    etx.waits = waits;
+    return etx.find(this.storeId, codec.keyBytes, 0, codec.keyLength);
+  }
+
+  /** After NOT_LOADED: `finish` runs once the key encoded last was looked up, in the same turn. */
+  async afterLoad<T>(finish: (found: FindResult, key: Uint8Array) => T | Promise<T>): Promise<T> {
+    const key = this.codec.copyKey();
+    for (;;) {
+      await this.etx.load();
+      this.mustBeOpen();
+      this.etx.waits = false;
+      const found = this.etx.find(this.storeId, key, 0, key.length);
+      if (found !== NOT_LOADED) return finish(found, key);
+    }
+  }
+
+  /** The same, with the cell encoded last. */
+  afterLoadWithCell<T>(finish: (found: FindResult, key: Uint8Array, cell: Uint8Array) => T): Promise<T> {
+    const cell = this.codec.copyCell();
+    return this.afterLoad((found, key) => finish(found, key, cell));
+  }
+
+  get foundSeparate(): boolean {
+    return isSeparate(this.etx.foundBytes, this.etx.foundStart);
+  }
+
+  /** The value just found, which is not separate. */
+  foundValue(): unknown {
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    return this.codec.readValue(foundBytes, foundStart, foundEnd);
+  }
+
+  foundValueSync(): unknown {
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    if (!isSeparate(foundBytes, foundStart)) return this.codec.readValue(foundBytes, foundStart, foundEnd);
+    return this.codec.decodeValue(this.etx.readValueSync(foundBytes, foundStart, foundEnd));
+  }
+
+  foundValueSoon(): Promise<unknown> {
+    return this.foundSeparate ? this.foundSeparateValue() : Promise.resolve(this.foundValue());
+  }
+
+  async foundSeparateValue(): Promise<unknown> {
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    // The bytes found may be reused while the value is read.
+    const cell = copyBytes(foundBytes, foundStart, foundEnd);
+    return this.codec.decodeValue(await this.etx.readValue(cell, 0, cell.length));
+  }
+
+  foundEntrySync(key: Uint8Array, keyLength: number): unknown {
+    const version = this.etx.foundVersion;
+    return { key: this.#foundKey(key, keyLength), value: this.foundValueSync(), version };
+  }
+
+  async foundEntrySoon(key: Uint8Array, keyLength: number): Promise<unknown> {
+    const version = this.etx.foundVersion;
+    const decoded = this.#foundKey(key, keyLength);
+    return { key: decoded, value: await this.foundValueSoon(), version };
+  }
+
+  #foundKey(key: Uint8Array, keyLength: number): unknown {
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    return this.codec.readRidingKey(key, 0, keyLength, foundBytes, foundStart, foundEnd);
+  }
+
+  entryAtSync(at: EntryCursor): unknown {
+    const { cellBytes, cellStart, cellEnd, version } = at;
+    const key = this.codec.readKey(at);
+    if (!isSeparate(cellBytes, cellStart)) {
+      return { key, value: this.codec.readValue(cellBytes, cellStart, cellEnd), version };
+    }
+    return { key, value: this.codec.decodeValue(this.etx.readValueSync(cellBytes, cellStart, cellEnd)), version };
+  }
+
+  async entryAt(at: EntryCursor): Promise<unknown> {
+    const { cellBytes, cellStart, cellEnd, version } = at;
+    if (!isSeparate(cellBytes, cellStart)) return this.entryAtSync(at);
+    const key = this.codec.readKey(at);
+    const cell = copyBytes(cellBytes, cellStart, cellEnd);
+    return { key, value: this.codec.decodeValue(await this.etx.readValue(cell, 0, cell.length)), version };
+  }
+
+  // Changing
+
+  /** Encodes cell and key of a change; what the value's shapes need becomes part of the transaction. */
+  encode(key: unknown, value: unknown): void {
+    const { codec } = this;
+    this.mustBeWritable();
+    codec.encodeKey(key);
+    codec.encodeCell(key, value);
+    if (codec.shapes.hasNews) codec.shapes.attach(this.etx);
+  }
+
+  put(key: unknown, value: unknown): void {
+    const { codec } = this;
+    this.encode(key, value);
+    this.#putCell(codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength, undefined);
+  }
+
+  finishAddEncoded(found: FindResult): boolean {
+    const { codec } = this;
+    return this.finishAdd(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);
+  }
+
+  finishAdd(found: FindResult, key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number): boolean {
+    if (found === FOUND) return false;
+    this.#putCell(key, keyLength, cell, cellLength, false);
+    return true;
+  }
+
+  finishUpdateEncoded(found: FindResult, key: unknown): boolean {
+    const { codec } = this;
+    if (!codec.hasRideOn) return this.#replace(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);
+    return this.finishUpdate(found, codec.copyKey(), codec.copyCell(), key as Record<string, unknown>);
+  }
+
+  /** `fields` are the ride-on fields to replace; the others stay. */
+  finishUpdate(found: FindResult, key: Uint8Array, cell: Uint8Array, fields: Record<string, unknown>): boolean {
+    if (found !== FOUND || !this.codec.hasRideOn) return this.#replace(found, key, key.length, cell, cell.length);
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    const next = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, cell);
+    return this.#replace(found, key, key.length, next, next.length);
+  }
+
+  finishUpdateKey(found: FindResult, key: Uint8Array, fields: Record<string, unknown>): boolean {
+    if (found !== FOUND) return false;
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    const cell = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, undefined);
+    this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+    return true;
+  }
+
+  finishRemove(found: FindResult, key: Uint8Array, keyLength: number): boolean {
+    if (found !== FOUND) return false;
+    this.etx.remove(this.storeId, key, 0, keyLength, true);
+    return true;
+  }
+
+  removeRange(range: object | undefined): void {
+    this.mustBeWritable();
+    if (range === undefined) {
+      this.etx.removeRange(this.storeId, undefined, undefined);
+      return;
+    }
+    const { lower, upper } = keyBounds(this.codec.keySpec, range);
+    this.etx.removeRange(this.storeId, lower, upper);
+  }
+
+  #replace(found: FindResult, key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number): boolean {
+    if (found !== FOUND) return false;
+    this.#putCell(key, keyLength, cell, cellLength, true);
+    return true;
+  }
+
+  #putCell(key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number, existed: boolean | undefined): void {
+    const { etx, storeId } = this;
+    if (cellLength <= MAX_LOG_VALUE_BYTES || isSeparate(cell, 0)) {
+      etx.put(storeId, key, 0, keyLength, cell, 0, cellLength, existed);
+      return;
+    }
+    const value = cell.subarray(cellValueStart(cell, 0), cellLength);
+    const short = this.codec.withReference(cell, etx.writeValue(storeId, key, 0, keyLength, value));
+    etx.put(storeId, key, 0, keyLength, short, 0, short.length, existed);
+  }
+
+  // Cursors
+
+  /** A cursor of this store, perhaps one used before; give it back when it is done with. */
+  takeCursor(): EntryCursor {
+    const spare = this.#spareCursor;
+    this.#spareCursor = undefined;
+    return spare ?? this.etx.cursor(this.storeId);
+  }
+
+  giveBackCursor(cursor: EntryCursor): void {
+    this.#spareCursor = cursor;
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * What the stores of one transaction share: the engine's transaction, the world, open scans, and the transaction's own view
+ * of the catalog.
+ *
+ * Invariants:
+ *  1. A write transaction that uses a store commits only if the store's catalog row is then what it was taken for
+ *     (`expectRow`): by content, so creating it twice with one definition is no conflict, dropping or renaming it is.
+ *  2. Its own creations, drops and renames are seen by itself at once, by others when it commits.
+ */
+import { keySuccessor } from '../base/bytes.ts';
+import {
+  ClosedError,
+  ConflictError,
+  ReadOnlyError,
+  StoreExistsError,
+  StoreMismatchError,
+  StoreNotFoundError,
+  TransactionEndedError,
+} from '../base/errors.ts';
+import { describeDifference } from '../codec/store-definition.ts';
+import type { Env } from '../env/env.ts';
+import { CATALOG_STORE, DROPPED_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
+import { type AnyDefinition, type Catalog, type CatalogEntry, toNameBytes, toStoredShape } from './catalog.ts';
+import { StoreCore } from './store-core.ts';
+
+/** The id of no store: what one that does not exist is read from. */
+const NO_STORE = 0;
+const EMPTY_CELL = Uint8Array.of(0);
+
+/** What was read ahead and must be noted before the commit. */
+interface OpenScan {
+  close(): void;
+}
+
+interface OpenStore {
+  readonly definition: AnyDefinition | undefined;
+  readonly core: StoreCore;
+}
+
+function idBytes(id: number): Uint8Array {
+  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
+}
+
+export class TransactionCore {
+  readonly engine: EngineTransaction;
+  readonly env: Env;
+  readonly openScans = new Set<OpenScan>();
+  readonly #database: EngineApi;
+  readonly #catalog: Catalog;
+  readonly #open: OpenStore[] = [];
+  /** Names whose row this transaction has changed, and what it is now (undefined: none). */
+  #own: Map<string, CatalogEntry | undefined> | undefined;
+  /** Names whose committed row is already expected. */
+  readonly #expected = new Set<string>();
+  #changesCatalog = false;
+  #outcome: 'committed' | 'rolled back' | undefined;
+  #reason: unknown;
+
+  constructor(database: EngineApi, engine: EngineTransaction, env: Env, catalog: Catalog) {
+    this.#database = database;
+    this.engine = engine;
+    this.env = env;
+    this.#catalog = catalog;
+  }
+
+  /** What ended the transaction, where that was not the caller's wish: a lost commit, the time limit, a signal, closing. */
+  get failure(): unknown {
+    return this.#reason;
+  }
+
+  mustBeOpen(): void {
+    if (!this.engine.ended) return;
+    if (this.#database.closed) throw new ClosedError();
+    const how = this.#outcome === undefined ? 'has ended' : `was ${this.#outcome}`;
+    throw new TransactionEndedError(`the transaction ${how}`, {
+      cause: this.#reason,
+      details: { transactionId: this.engine.id },
+    });
+  }
+
+  async commit(): Promise<number> {
+    this.mustBeOpen();
+    for (const scan of this.openScans) scan.close();
+    try {
+      const number = await this.engine.commit();
+      this.#outcome = 'committed';
+      return number;
+    } catch (error) {
+      this.#outcome = 'rolled back';
+      this.#reason = error;
+      throw error;
+    }
+  }
+
+  rollback(reason?: unknown): void {
+    if (this.engine.ended) return;
+    this.#outcome = 'rolled back';
+    this.engine.rollback(reason);
+  }
+
+  /** Remembers an end that the engine brought about: time limit, signal, closing. */
+  watch(): void {
+    this.engine.onRollback((reason) => {
+      if (this.#outcome === undefined) this.#reason = reason;
+      this.#outcome = 'rolled back';
+    });
+  }
+
+  /** The store of a definition; a write transaction creates it where there is none. */
+  openDefined(definition: AnyDefinition): StoreCore {
+    this.mustBeOpen();
+    for (const open of this.#open) if (open.definition === definition && !open.core.gone) return open.core;
+    const { name } = definition;
+    const found = this.#find(name);
+    if (found === undefined) return this.#keep(definition, this.#openMissing(definition));
+    const difference = describeDifference(found.stored, toStoredShape(definition));
+    if (difference !== undefined) {
+      throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
+    }
+    this.#expect(found);
+    return this.#keep(definition, this.#coreOf(found));
+  }
+
+  /** A store that exists, by its name. */
+  openNamed(name: string): StoreCore {
+    this.mustBeOpen();
+    const found = this.mustFind(name);
+    this.#expect(found);
+    return this.#keep(undefined, this.#coreOf(found));
+  }
+
+  /** The catalog entry of a store; `StoreNotFoundError` where there is none. */
+  mustFind(name: string): CatalogEntry {
+    const found = this.#find(name);
+    if (found !== undefined) return found;
+    const nameBytes = toNameBytes(name);
+    this.engine.noteRange(CATALOG_STORE, nameBytes, keySuccessor(nameBytes));
+    throw new StoreNotFoundError(`there is no store '${name}'`, { details: { store: name } });
+  }
+
+  drop(name: string): void {
+    this.#mustWriteCatalog();
+    const entry = this.mustFind(name);
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    const key = idBytes(entry.stored.id);
+    this.engine.remove(CATALOG_STORE, entry.nameBytes, 0, entry.nameBytes.length, true);
+    this.engine.put(DROPPED_STORE, key, 0, key.length, EMPTY_CELL, 0, 1, false);
+    this.#own?.set(name, undefined);
+    this.#retire(name);
+  }
+
+  rename(from: string, to: string): void {
+    this.#mustWriteCatalog();
+    const entry = this.mustFind(from);
+    if (this.#find(to) !== undefined) {
+      throw new StoreExistsError(`there is a store '${to}' already`, { details: { store: to } });
+    }
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    const renamed = this.#catalog.newEntry({ ...entry.stored, name: to });
+    this.#expectAbsent(renamed, undefined);
+    this.engine.remove(CATALOG_STORE, entry.nameBytes, 0, entry.nameBytes.length, true);
+    this.#putRow(renamed, false);
+    this.#own?.set(from, undefined);
+    this.#own?.set(to, renamed);
+    this.#retire(from);
+  }
+
+  #find(name: string): CatalogEntry | undefined {
+    if (this.#own?.has(name)) return this.#own.get(name);
+    const recalled = this.#catalog.recall(name, this.engine.snapshot);
+    if (recalled !== undefined) return recalled;
+    const found = this.#catalog.read(this.engine, toNameBytes(name));
+    if (found !== undefined) this.#catalog.remember(found, this.engine.snapshot);
+    return found;
+  }
+
+  #openMissing(definition: AnyDefinition): StoreCore {
+    const { name } = definition;
+    const core = (entry: CatalogEntry) => this.#coreOf(entry);
+    if (this.engine.kind !== 'write') {
+      const stored = { ...toStoredShape(definition), id: NO_STORE, name, generation: 0 };
+      return core(this.#catalog.newEntry(stored));
+    }
+    if (this.#own?.has(name)) return core(this.#recreate(definition));
+    // Another transaction may have created it since this one's snapshot.
+    const committed = this.#catalog.readCommitted(toNameBytes(name));
+    if (committed === undefined) return core(this.#create(definition));
+    if (describeDifference(committed.stored, toStoredShape(definition)) !== undefined) {
+      throw new ConflictError(`store '${name}' was created with another definition meanwhile`, {
+        details: { store: name },
+      });
+    }
+    this.#expect(committed);
+    return core(committed);
+  }
+
+  /** Creates a store that nobody has committed yet; perhaps together with others. */
+  #create(definition: AnyDefinition): CatalogEntry {
+    const entry = this.#catalog.propose(definition);
+    const { engine } = this;
+    this.#expectAbsent(entry, entry.row);
+    // The row may come and go, created and dropped by others, before this commit: then the id is used up.
+    engine.expectRow(DROPPED_STORE, idBytes(entry.stored.id), undefined);
+    this.#putRow(entry, undefined);
+    this.#own ??= new Map();
+    this.#own.set(definition.name, entry);
+    engine.onCommit((number) => {
+      const stays = this.#own?.get(definition.name) === entry;
+      this.#catalog.release(entry, !stays);
+      if (stays) this.#catalog.remember(entry, number);
+    });
+    engine.onRollback(() => this.#catalog.release(entry, false));
+    return entry;
+  }
+
+  /** Creates a store under a name that this transaction has freed itself. */
+  #recreate(definition: AnyDefinition): CatalogEntry {
+    const entry = this.#catalog.newStore(definition);
+    this.#putRow(entry, false);
+    this.#own?.set(definition.name, entry);
+    return entry;
+  }
+
+  #coreOf(entry: CatalogEntry): StoreCore {
+    return new StoreCore(this, entry.stored.name, entry.stored.id, entry.codec);
+  }
+
+  #keep(definition: AnyDefinition | undefined, core: StoreCore): StoreCore {
+    this.#open.push({ definition, core });
+    return core;
+  }
+
+  #retire(name: string): void {
+    for (const { core } of this.#open) if (core.name === name) core.gone = true;
+  }
+
+  /** The committed row of a store in use; its own rows need no expectation. */
+  #expect(entry: CatalogEntry): void {
+    const { name } = entry.stored;
+    if (this.engine.kind !== 'write' || this.#own?.has(name) || this.#expected.has(name)) return;
+    this.#expected.add(name);
+    this.engine.expectRow(CATALOG_STORE, entry.nameBytes, entry.row);
+  }
+
+  #expectAbsent(entry: CatalogEntry, orEqual: Uint8Array | undefined): void {
+    const { name } = entry.stored;
+    if (this.#own?.has(name) || this.#expected.has(name)) return;
+    this.#expected.add(name);
+    this.engine.expectRow(CATALOG_STORE, entry.nameBytes, undefined, orEqual);
+  }
+
+  #putRow(entry: CatalogEntry, existed: boolean | undefined): void {
+    const { nameBytes, row } = entry;
+    this.engine.put(CATALOG_STORE, nameBytes, 0, nameBytes.length, row, 0, row.length, existed);
+  }
+
+  #mustWriteCatalog(): void {
+    this.mustBeOpen();
+    if (this.engine.kind !== 'write') {
+      throw new ReadOnlyError(`a transaction of kind '${this.engine.kind}' changes nothing; use db.write`);
+    }
+  }
+
+  #beginCatalogChange(): void {
+    this.#own ??= new Map();
+    if (this.#changesCatalog) return;
+    this.#changesCatalog = true;
+    this.#catalog.changeBegins();
+    const ends = () => this.#catalog.changeEnds();
+    this.engine.onCommit(ends);
+    this.engine.onRollback(ends);
+  }
+}

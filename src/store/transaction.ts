@@ -1,0 +1,112 @@
+/** A transaction as its user holds it. */
+import { InvalidArgumentError } from '../base/errors.ts';
+import type { KeyValue } from '../codec/tuple.ts';
+import type { TransactionKind } from '../transaction/engine-api.ts';
+import { type AnyDefinition, toDefinition } from './catalog.ts';
+import { checkStoreName, StoreDefinition } from './define-store.ts';
+import { TxStore } from './store.ts';
+import type { TransactionCore } from './transaction-core.ts';
+
+/** A key of a store whose definition is only known to the database. */
+export type AnyKey = KeyValue | Readonly<Record<string, unknown>>;
+
+/**
+ * - 'write': strictly serializable reads and changes; the commit is refused (`ConflictError`) if anything read has changed.
+ * - 'read': a snapshot; never blocks a writer, never conflicts.
+ * - 'noCheck': for data that does not change: reads without registering anything. Ends with `SnapshotTooOldError` where its
+ *   state was reclaimed meanwhile.
+ *
+ * Ended by `commit` or `rollback`; one that is left open by an `await using` block is rolled back.
+ */
+export class Transaction implements AsyncDisposable {
+  readonly #core: TransactionCore;
+
+  /** Use `db.write`, `db.read` or `db.begin`. */
+  constructor(core: TransactionCore) {
+    this.#core = core;
+  }
+
+  /** Names the transaction for ever; see `db.resolve`. */
+  get id(): string {
+    return this.#core.engine.id;
+  }
+
+  get kind(): TransactionKind {
+    return this.#core.engine.kind;
+  }
+
+  /** The number of the newest transaction whose changes this one sees. */
+  get snapshot(): number {
+    return this.#core.engine.snapshot;
+  }
+
+  /** Committed, rolled back, out of time, or closed with its database. */
+  get ended(): boolean {
+    return this.#core.engine.ended;
+  }
+
+  /**
+   * A store for the length of this transaction. A write transaction creates it where there is none; for others it then is
+   * empty. Handed a name, opens the store under the definition in the catalog (`StoreNotFoundError` where there is none).
+   * Throws `StoreMismatchError`, naming the difference, where the database holds another shape under the name.
+   */
+  store<K, V, R extends string>(definition: StoreDefinition<K, V, R>): TxStore<K, V, R>;
+  store(name: string): TxStore<AnyKey, unknown, string>;
+  store<K, V, R extends string>(which: StoreDefinition<K, V, R> | string): unknown {
+    if (typeof which === 'string') return new TxStore<AnyKey, unknown, string>(this.#core.openNamed(which));
+    if (!(which instanceof StoreDefinition)) {
+      throw new InvalidArgumentError('tx.store takes what defineStore hands out, or the name of a store');
+    }
+    return new TxStore<K, V, R>(this.#core.openDefined(which as unknown as AnyDefinition));
+  }
+
+  /** The definition of a store as the catalog has it; usable with `store`. */
+  definitionOf(name: string): StoreDefinition<AnyKey, unknown, string> {
+    this.#core.mustBeOpen();
+    const { stored } = this.#core.mustFind(name);
+    return toDefinition(name, stored) as StoreDefinition<AnyKey, unknown, string>;
+  }
+
+  /** Drops a store with everything in it, whatever its size, as part of this transaction. `StoreNotFoundError` if there is none. */
+  drop(name: string): void {
+    checkStoreName(name);
+    this.#core.drop(name);
+  }
+
+  /** Gives a store another name. `StoreNotFoundError` if there is none, `StoreExistsError` if the new name is taken. */
+  rename(from: string, to: string): void {
+    checkStoreName(from);
+    checkStoreName(to);
+    this.#core.rename(from, to);
+  }
+
+  /** Runs `fn` with the transaction's number once it is durable. */
+  onCommit(fn: (number: number) => void): void {
+    this.#core.mustBeOpen();
+    this.#core.engine.onCommit(fn);
+  }
+
+  /** Runs `fn` once the transaction is rolled back, with the reason where there is one. */
+  onRollback(fn: (reason: unknown) => void): void {
+    this.#core.mustBeOpen();
+    this.#core.engine.onRollback(fn);
+  }
+
+  /**
+   * Commits; answers the transaction's number once everything is durable. Refused with `ConflictError` (or
+   * `SnapshotTooOldError`) where it lost to another one: nothing of it is kept, run the work again. `OutcomeUnknownError` where
+   * the disk failed at the wrong moment: ask `db.resolve`.
+   */
+  commit(): Promise<number> {
+    return this.#core.commit();
+  }
+
+  /** Forgets every change. Harmless where the transaction has ended. */
+  async rollback(reason?: unknown): Promise<void> {
+    this.#core.rollback(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#core.rollback();
+  }
+}

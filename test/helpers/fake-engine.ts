@@ -1,0 +1,447 @@
+/**
+ * An engine of sorted arrays for tests of the store floor: the same promises as the real one (snapshots, read sets, blind
+ * changes, expected rows), nothing durable, and cache misses on demand so that the slow paths are walked too.
+ */
+import { compareKeys, copyBytes, equalBytes } from '../../src/base/bytes.ts';
+import { ClosedError, ConflictError, ReadOnlyError, TransactionEndedError } from '../../src/base/errors.ts';
+import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
+import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
+import {
+  ABSENT,
+  type BeginOptions,
+  DROPPED_STORE,
+  type EngineApi,
+  type EngineStats,
+  type EngineTransaction,
+  FOUND,
+  type FindResult,
+  NOT_LOADED,
+  type TransactionKind,
+  type VerifyReport,
+} from '../../src/transaction/engine-api.ts';
+
+interface Entry {
+  readonly key: Uint8Array;
+  readonly cell: Uint8Array;
+  readonly version: number;
+}
+
+interface Range {
+  readonly store: number;
+  readonly lower: Uint8Array | undefined;
+  readonly upper: Uint8Array | undefined;
+}
+
+interface Change extends Range {
+  /** Put where there is a cell; a removal of the range else. */
+  readonly cell: Uint8Array | undefined;
+}
+
+type Content = ReadonlyMap<number, readonly Entry[]>;
+
+export interface FakeEngineOptions {
+  readonly readOnly?: boolean;
+  /** Every n-th look answers NOT_LOADED first. */
+  readonly missEvery?: number;
+}
+
+function position(entries: readonly Entry[], key: Uint8Array): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareKeys((entries[middle] as Entry).key, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function after(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
+
+function inRange(key: Uint8Array, range: Range): boolean {
+  if (range.lower !== undefined && compareKeys(key, range.lower) < 0) return false;
+  return range.upper === undefined || compareKeys(key, range.upper) < 0;
+}
+
+function overlap(a: Range, b: Range): boolean {
+  if (a.store !== b.store) return false;
+  if (a.upper !== undefined && b.lower !== undefined && compareKeys(b.lower, a.upper) >= 0) return false;
+  return !(b.upper !== undefined && a.lower !== undefined && compareKeys(a.lower, b.upper) >= 0);
+}
+
+function apply(entries: Entry[], change: Change, version: number): void {
+  if (change.cell === undefined) {
+    for (let i = entries.length - 1; i >= 0; i--) if (inRange((entries[i] as Entry).key, change)) entries.splice(i, 1);
+    return;
+  }
+  const key = change.lower as Uint8Array;
+  const at = position(entries, key);
+  const there = at < entries.length && equalBytes((entries[at] as Entry).key, key);
+  entries.splice(at, there ? 1 : 0, { key, cell: change.cell, version });
+}
+
+export class FakeEngine implements EngineApi {
+  readonly folder = 'fake';
+  readonly readOnly: boolean;
+  closed = false;
+  content: Content = new Map();
+  number = 0;
+  readonly history: { readonly number: number; readonly changes: readonly Change[] }[] = [];
+  readonly values = new Map<number, Uint8Array>();
+  readonly missEvery: number;
+  readonly open = new Set<FakeTransaction>();
+  looks = 0;
+  conflicts = 0;
+  #nextStore = FIRST_USER_STORE_ID;
+  #nextValue = 1;
+  #nextTransaction = 1;
+  readonly outcomes = new Map<string, 'committed' | 'aborted'>();
+
+  constructor(options: FakeEngineOptions = {}) {
+    this.readOnly = options.readOnly ?? false;
+    this.missEvery = options.missEvery ?? 0;
+  }
+
+  begin(kind: TransactionKind, options: BeginOptions = {}): EngineTransaction {
+    if (this.closed) throw new ClosedError();
+    if (kind === 'write' && this.readOnly) throw new ReadOnlyError('the database is open for reading only');
+    const transaction = new FakeTransaction(this, kind, `t${this.#nextTransaction++}`, options);
+    this.open.add(transaction);
+    return transaction;
+  }
+
+  readRow(storeId: number, key: Uint8Array): Uint8Array | undefined {
+    const entries = this.content.get(storeId) ?? [];
+    const entry = entries[position(entries, key)];
+    return entry !== undefined && equalBytes(entry.key, key) ? entry.cell.slice() : undefined;
+  }
+
+  newStoreId(): number {
+    return this.#nextStore++;
+  }
+
+  saveValue(value: Uint8Array): Uint8Array {
+    const reference = new Uint8Array(32);
+    new DataView(reference.buffer).setUint32(8, this.#nextValue, true);
+    new DataView(reference.buffer).setUint32(14, value.length, true);
+    this.values.set(this.#nextValue++, copyBytes(value));
+    return reference;
+  }
+
+  async checkpoint(): Promise<void> {}
+  async compact(): Promise<void> {}
+
+  async verify(): Promise<VerifyReport> {
+    let entries = 0;
+    for (const list of this.content.values()) entries += list.length;
+    return { ok: true, problems: [], stores: this.content.size, entries, images: 0, values: 0, bytesChecked: 0 };
+  }
+
+  stats(): EngineStats {
+    return {
+      databaseId: 'fake',
+      number: this.number,
+      epoch: 1,
+      rootNumber: 0,
+      sizeBytes: { log: 0, segments: 0, live: 0 },
+      segments: 0,
+      cache: { limitBytes: 0, usedBytes: 0, hits: 0, misses: 0 },
+      memoryTable: { usedBytes: 0, limitBytes: 0, frozen: 0 },
+      commits: this.history.length,
+      conflicts: this.conflicts,
+      batches: this.history.length,
+      checkpoints: 0,
+      openTransactions: this.open.size,
+      oldestSnapshot: Math.min(this.number, ...[...this.open].map((t) => t.snapshot)),
+    };
+  }
+
+  async resolve(id: string): Promise<'committed' | 'aborted'> {
+    return this.outcomes.get(id) ?? 'aborted';
+  }
+
+  async close(): Promise<void> {
+    for (const transaction of this.open) transaction.rollback(new ClosedError());
+    this.closed = true;
+  }
+}
+
+class FakeTransaction implements EngineTransaction {
+  readonly snapshot: number;
+  ended = false;
+  waits = false;
+  changeCount = 0;
+  foundBytes: Uint8Array = new Uint8Array(0);
+  foundStart = 0;
+  foundEnd = 0;
+  foundVersion = 0;
+  readonly content: Map<number, Entry[]>;
+  readonly engine: FakeEngine;
+  readonly kind: TransactionKind;
+  readonly id: string;
+  readonly reads: Range[] = [];
+  readonly #own = new Set<number>();
+  readonly #changes: Change[] = [];
+  readonly #expected: { store: number; key: Uint8Array; rows: (Uint8Array | undefined)[] }[] = [];
+  readonly #committed: ((number: number) => void)[] = [];
+  readonly #rolledBack: ((reason: unknown) => void)[] = [];
+
+  constructor(engine: FakeEngine, kind: TransactionKind, id: string, options: BeginOptions) {
+    this.engine = engine;
+    this.kind = kind;
+    this.id = id;
+    this.snapshot = engine.number;
+    this.content = new Map(engine.content as Map<number, Entry[]>);
+    options.signal?.addEventListener('abort', () => this.rollback(options.signal?.reason), { once: true });
+  }
+
+  entries(storeId: number): readonly Entry[] {
+    return this.content.get(storeId) ?? [];
+  }
+
+  missNow(waits: boolean): boolean {
+    if (this.engine.missEvery === 0 || waits) return false;
+    return ++this.engine.looks % this.engine.missEvery === 0;
+  }
+
+  find(storeId: number, key: Uint8Array, start: number, end: number): FindResult {
+    this.#mustBeOpen();
+    if (this.missNow(this.waits)) return NOT_LOADED;
+    const copy = copyBytes(key, start, end);
+    if (this.kind === 'write') this.reads.push({ store: storeId, lower: copy, upper: after(copy) });
+    const entries = this.entries(storeId);
+    const entry = entries[position(entries, copy)];
+    if (entry === undefined || !equalBytes(entry.key, copy)) return ABSENT;
+    this.foundBytes = entry.cell;
+    this.foundStart = 0;
+    this.foundEnd = entry.cell.length;
+    this.foundVersion = entry.version;
+    return FOUND;
+  }
+
+  async load(): Promise<void> {}
+
+  put(
+    store: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    cell: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+  ): void {
+    const lower = copyBytes(key, keyStart, keyEnd);
+    this.#change({ store, lower, upper: after(lower), cell: copyBytes(cell, cellStart, cellEnd) });
+  }
+
+  remove(store: number, key: Uint8Array, start: number, end: number): void {
+    const lower = copyBytes(key, start, end);
+    this.#change({ store, lower, upper: after(lower), cell: undefined });
+  }
+
+  removeRange(store: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
+    this.#change({ store, lower: lower?.slice(), upper: upper?.slice(), cell: undefined });
+  }
+
+  cursor(storeId: number): EntryCursor {
+    this.#mustBeOpen();
+    return new FakeCursor(this, storeId);
+  }
+
+  noteRange(store: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
+    this.#mustBeOpen();
+    if (this.kind === 'write') this.reads.push({ store, lower: lower?.slice(), upper: upper?.slice() });
+  }
+
+  count(store: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number {
+    this.#mustBeOpen();
+    if (this.missNow(this.waits)) return -1;
+    const entries = this.entries(store);
+    const from = lower === undefined ? 0 : position(entries, lower);
+    const to = upper === undefined ? entries.length : position(entries, upper);
+    return Math.max(0, to - from);
+  }
+
+  seekRank(storeId: number, rank: number, cursor: EntryCursor): FindResult {
+    this.#mustBeOpen();
+    if (this.missNow(this.waits)) return NOT_LOADED;
+    return (cursor as FakeCursor).goTo(this.entries(storeId), rank) === AT ? FOUND : ABSENT;
+  }
+
+  expectRow(store: number, key: Uint8Array, expected: Uint8Array | undefined, orEqual?: Uint8Array): void {
+    this.#expected.push({ store, key: copyBytes(key), rows: orEqual === undefined ? [expected] : [expected, orEqual] });
+  }
+
+  readValueSync(cell: Uint8Array, start: number, end: number): Uint8Array {
+    const at = end - 32;
+    if (at < start) throw new Error('no reference in this cell');
+    const id = new DataView(cell.buffer, cell.byteOffset + at, 32).getUint32(8, true);
+    return (this.engine.values.get(id) as Uint8Array).slice();
+  }
+
+  async readValue(cell: Uint8Array, start: number, end: number): Promise<Uint8Array> {
+    return this.readValueSync(cell, start, end);
+  }
+
+  writeValue(_store: number, _key: Uint8Array, _start: number, _end: number, value: Uint8Array): Uint8Array {
+    this.#mustBeOpen();
+    return this.engine.saveValue(value);
+  }
+
+  onCommit(fn: (number: number) => void): void {
+    this.#committed.push(fn);
+  }
+
+  onRollback(fn: (reason: unknown) => void): void {
+    this.#rolledBack.push(fn);
+  }
+
+  async commit(): Promise<number> {
+    this.#mustBeOpen();
+    await Promise.resolve();
+    this.#mustBeOpen();
+    try {
+      this.#validate();
+    } catch (error) {
+      this.engine.conflicts++;
+      this.rollback(error);
+      throw error;
+    }
+    this.#end('committed');
+    if (this.#changes.length === 0) {
+      for (const fn of this.#committed) fn(this.snapshot);
+      return this.snapshot;
+    }
+    const number = ++this.engine.number;
+    const next = new Map(this.engine.content as Map<number, Entry[]>);
+    const copied = new Set<number>();
+    for (const change of this.#changes) {
+      if (!copied.has(change.store)) next.set(change.store, (next.get(change.store) ?? []).slice());
+      copied.add(change.store);
+      apply(next.get(change.store) as Entry[], change, number);
+      if (change.store === DROPPED_STORE) next.delete(new DataView((change.lower as Uint8Array).buffer).getUint32(0));
+    }
+    this.engine.content = next;
+    this.engine.history.push({ number, changes: this.#changes });
+    for (const fn of this.#committed) fn(number);
+    return number;
+  }
+
+  rollback(reason?: unknown): void {
+    if (this.ended) return;
+    this.#end('aborted');
+    for (const fn of this.#rolledBack) fn(reason);
+  }
+
+  #end(outcome: 'committed' | 'aborted'): void {
+    this.ended = true;
+    this.engine.open.delete(this);
+    this.engine.outcomes.set(this.id, outcome);
+  }
+
+  #validate(): void {
+    for (const { store, key, rows } of this.#expected) {
+      const found = this.engine.readRow(store, key);
+      const equal = (row: Uint8Array | undefined) =>
+        row === undefined || found === undefined ? row === found : equalBytes(row, found);
+      if (!rows.some(equal)) throw new ConflictError(`store ${store}: a row is not as expected`);
+    }
+    for (const { number, changes } of this.engine.history) {
+      if (number <= this.snapshot) continue;
+      for (const change of changes) {
+        const range = this.reads.find((read) => overlap(read, change));
+        if (range !== undefined) throw new ConflictError(`store ${change.store} changed since`, { details: { number } });
+      }
+    }
+  }
+
+  #change(change: Change): void {
+    this.#mustBeOpen();
+    if (this.kind !== 'write') throw new ReadOnlyError('the transaction is for reading only');
+    if (!this.#own.has(change.store)) this.content.set(change.store, this.entries(change.store).slice());
+    this.#own.add(change.store);
+    apply(this.content.get(change.store) as Entry[], change, 0);
+    this.#changes.push(change);
+    this.changeCount++;
+  }
+
+  #mustBeOpen(): void {
+    if (this.engine.closed) throw new ClosedError();
+    if (this.ended) throw new TransactionEndedError('the transaction has ended');
+  }
+}
+
+class FakeCursor implements EntryCursor {
+  waits = false;
+  keyBytes: Uint8Array = new Uint8Array(0);
+  keyStart = 0;
+  keyEnd = 0;
+  cellBytes: Uint8Array = new Uint8Array(0);
+  cellStart = 0;
+  cellEnd = 0;
+  version = 0;
+  removed = false;
+  readonly #transaction: FakeTransaction;
+  readonly #store: number;
+  #entries: readonly Entry[] = [];
+  #at = -1;
+
+  constructor(transaction: FakeTransaction, store: number) {
+    this.#transaction = transaction;
+    this.#store = store;
+  }
+
+  goTo(entries: readonly Entry[], at: number): Step {
+    this.#entries = entries;
+    this.#at = at;
+    const entry = entries[at];
+    if (entry === undefined) return END;
+    this.keyBytes = entry.key;
+    this.keyEnd = entry.key.length;
+    this.cellBytes = entry.cell;
+    this.cellEnd = entry.cell.length;
+    this.version = entry.version;
+    return AT;
+  }
+
+  seek(key: Uint8Array, start: number, end: number): Step {
+    if (this.#miss()) return MISS;
+    const entries = this.#transaction.entries(this.#store).slice();
+    return this.goTo(entries, position(entries, copyBytes(key, start, end)));
+  }
+
+  seekBefore(key: Uint8Array, start: number, end: number): Step {
+    if (this.#miss()) return MISS;
+    const entries = this.#transaction.entries(this.#store).slice();
+    return this.goTo(entries, position(entries, copyBytes(key, start, end)) - 1);
+  }
+
+  first(): Step {
+    if (this.#miss()) return MISS;
+    return this.goTo(this.#transaction.entries(this.#store).slice(), 0);
+  }
+
+  last(): Step {
+    if (this.#miss()) return MISS;
+    const entries = this.#transaction.entries(this.#store).slice();
+    return this.goTo(entries, entries.length - 1);
+  }
+
+  next(): Step {
+    return this.#miss() ? MISS : this.goTo(this.#entries, this.#at + 1);
+  }
+
+  previous(): Step {
+    return this.#miss() ? MISS : this.goTo(this.#entries, this.#at - 1);
+  }
+
+  async load(): Promise<void> {}
+
+  #miss(): boolean {
+    return this.#transaction.missNow(this.waits);
+  }
+}
