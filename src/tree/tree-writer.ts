@@ -174,6 +174,17 @@ export class TreeWriter {
     if (upper !== undefined) for (let i = 0; i < upperLength; i++) this.#border[i] = upper[i] as number;
   }
 
+  /**
+   * Takes back what is pending on a level where it is exactly so many entries: those of one old image in which nothing
+   * changed. Its owner hands in the image itself then.
+   */
+  takeBack(level: number, count: number): boolean {
+    const pair = this.#level(level);
+    if (pair.older.count !== 0 || pair.newer.count !== count) return false;
+    pair.newer.reset();
+    return true;
+  }
+
   #push(level: number, key: Uint8Array, start: number, end: number, handleBytes: Uint8Array, at: number): void {
     const pair = this.#level(level);
     if (pair.newer.append(key, start, end, handleBytes, at, at + HANDLE_BYTES, 0)) return;
