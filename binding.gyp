@@ -28,7 +28,8 @@
           "cflags_cc": ["-std=c++20", "-fexceptions", "-D_GNU_SOURCE"]
         }],
         ["OS=='linux'", {
-          "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,-s", "-Wl,--exclude-libs,ALL"]
+          "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,-s",
+                      "-Wl,--version-script=<(module_root_dir)/native/exports.map"]
         }],
         ["OS=='mac'", {
           "xcode_settings": {

@@ -24,35 +24,18 @@ void FreePages(uint8_t* data, size_t) { VirtualFree(data, 0, MEM_RELEASE); }
 
 #else
 
-constexpr size_t kHugePage = size_t{2} << 20;
-
-size_t RoundUp(size_t size, size_t to) { return (size + to - 1) & ~(to - 1); }
-
-uint8_t* Map(size_t size) {
-  void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return at == MAP_FAILED ? nullptr : static_cast<uint8_t*>(at);
-}
-
 // Pages of 16 KiB (macOS on ARM) round up further than the file alignment; munmap needs whole ones.
 constexpr size_t kMapUnit = 16384;
 
+size_t RoundUp(size_t size) { return (size + kMapUnit - 1) & ~(kMapUnit - 1); }
+
 uint8_t* AllocatePages(size_t size) {
-  size_t rounded = RoundUp(size, kMapUnit);
-  if (rounded < kHugePage) return Map(rounded);
-  // Map a huge page more than needed and give back what lies outside the aligned part.
-  uint8_t* start = Map(rounded + kHugePage);
-  if (start == nullptr) return nullptr;
-  size_t skip =
-      RoundUp(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
-  if (skip > 0) munmap(start, skip);
-  if (skip < kHugePage) munmap(start + skip + rounded, kHugePage - skip);
-#ifdef MADV_HUGEPAGE
-  madvise(start + skip, rounded, MADV_HUGEPAGE);
-#endif
-  return start + skip;
+  void* at =
+      mmap(nullptr, RoundUp(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return at == MAP_FAILED ? nullptr : static_cast<uint8_t*>(at);
 }
 
-void FreePages(uint8_t* data, size_t size) { munmap(data, RoundUp(size, kMapUnit)); }
+void FreePages(uint8_t* data, size_t size) { munmap(data, RoundUp(size)); }
 
 #endif
 

@@ -105,7 +105,8 @@ async function build(zig, name) {
   ];
   args.push('-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=sop', '-DBUILDING_NODE_EXTENSION', '-D_GNU_SOURCE');
   args.push(`-I${HEADERS.include_dir}`, ...sources(), '-o', out);
-  if (target.format === 'elf') args.push('-fPIC', '-s', '-Wl,-z,relro,-z,now');
+  if (target.format === 'elf')
+    args.push('-fPIC', '-s', '-Wl,-z,relro,-z,now', '-Wl,--version-script=native/exports.map');
   if (target.format === 'macho') args.push('-Wl,-undefined,dynamic_lookup', '-s');
   if (target.format === 'pe') {
     args.push('-DNOMINMAX', '-DWIN32_LEAN_AND_MEAN', '-DUNICODE', '-D_UNICODE', '-D_WIN32_WINNT=0x0a00', '-s');
