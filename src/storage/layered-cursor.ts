@@ -225,7 +225,6 @@ export class LayeredCursor implements EntryCursor {
   #begin(call: number, direction: Direction, action: number): void {
     this.#call = call;
     this.#direction = direction;
-    this.#positioned = false;
     this.#busy = true;
     this.#hiddenInRow = 0;
     for (let i = 0; i < this.#count; i++) this.#actions[i] = action;
@@ -239,10 +238,8 @@ export class LayeredCursor implements EntryCursor {
       }
       const turned = this.#call !== NO_CALL || direction !== this.#direction;
       this.#hiddenInRow = 0;
-      if (turned) {
-        this.#begin(call, direction, PAST_ANCHOR);
-        this.#positioned = true;
-      } else {
+      if (turned) this.#begin(call, direction, PAST_ANCHOR);
+      else {
         this.#call = call;
         if (this.#anyChanging) this.#placeChanged();
         this.#stepMask();
@@ -438,6 +435,8 @@ export class LayeredCursor implements EntryCursor {
     this.#steps[layer] = step;
     const index = this.#changing[layer];
     if (index !== undefined) this.#changes[layer] = index.changes;
+    // Also a layer that came to its end may have loaded something over the bytes of others.
+    if (!this.#stable[layer]) this.#lastUnstable = ++this.#tick;
     if (step !== AT) return;
     this.#versions[layer] = cursor.version;
     this.#gone[layer] = cursor.removed;
@@ -462,8 +461,7 @@ export class LayeredCursor implements EntryCursor {
     this.#layerKeys[layer] = copy;
     this.#keyStarts[layer] = 0;
     this.#keyEnds[layer] = length;
-    this.#movedAt[layer] = ++this.#tick;
-    this.#lastUnstable = this.#tick;
+    this.#movedAt[layer] = this.#tick;
   }
 
   // ---- range removals ----
