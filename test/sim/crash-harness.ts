@@ -42,19 +42,22 @@ export interface SystemUnderTest<C> {
   check(env: Env, state: OracleState<C>, context: CheckContext<C>): Promise<void>;
 }
 
-export interface CrashOptions {
+export interface CheckOptions {
   readonly seed: number;
+  readonly world?: Omit<SimulatedWorldOptions, 'disk'>;
+  /** No run takes more scheduler steps: what does hangs. Default 1,000,000. */
+  readonly maxSteps?: number;
+}
+
+export interface CrashOptions extends CheckOptions {
   /** Points to check, drawn by seed where there are more; the last one is always in. Default: all. */
   readonly maxPoints?: number;
   /** Damages drawn per point beside the plain ones. Default 4. */
   readonly randomDamages?: number;
   /** A second crash inside the check, for this part of the states. */
   readonly second?: SecondCrashOptions;
-  readonly world?: Omit<SimulatedWorldOptions, 'disk'>;
   /** Gives up after so many failures. Default 1. */
   readonly maxFailures?: number;
-  /** No check takes more scheduler steps: what does hangs. Default 1,000,000. */
-  readonly maxSteps?: number;
   /** Stops early, with what was done so far, once the real clock passed this. */
   readonly deadlineMs?: number;
 }
@@ -302,15 +305,15 @@ async function checkSecond<C>(
   }
 }
 
-interface CheckPlace {
+export interface CheckPlace {
   readonly operation: number;
   readonly damage: Damage;
 }
 
 /** Runs the check on `disk`, which it takes over; answers what it threw. */
-async function runCheck<C>(
+export async function runCheck<C>(
   system: SystemUnderTest<C>,
-  options: CrashOptions,
+  options: CheckOptions,
   disk: SimulatedDisk,
   state: OracleState<C>,
   place: CheckPlace,
@@ -380,13 +383,13 @@ async function failureOf<C>(
   return { seed: options.seed, replay, error, story: lines.join('\n') };
 }
 
-function describeState<C>(state: OracleState<C>): string {
+export function describeState<C>(state: OracleState<C>): string {
   const counts = { started: 0, acknowledged: 0, refused: 0 };
   for (const commit of state.commits) counts[commit.outcome]++;
   return `${counts.acknowledged} acknowledged, ${counts.started} under way, ${counts.refused} refused`;
 }
 
-function mixSeeds(...seeds: number[]): number {
+export function mixSeeds(...seeds: number[]): number {
   let mixed = 0x9e3779b9;
   for (const seed of seeds) {
     mixed = Math.imul(mixed ^ (seed | 0) ^ Math.floor(seed / 0x1_0000_0000), 0x85ebca6b);
