@@ -18,7 +18,7 @@ import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { Env, File } from '../env/env.ts';
 import type { BatchBuilder } from './batch-builder.ts';
 import type { EpochHeader, LogEnd } from './epoch-file.ts';
-import { writeZeros } from './takeover.ts';
+import { mustHaveSpace, writeZeros } from './takeover.ts';
 
 /** All in units of the log's `reserveBytes` (1 MiB): what is held back, and how far zeros are kept ahead at most. */
 const HELD_BACK = 1 / 4;
@@ -92,7 +92,7 @@ export class EpochWriter {
 
   #extend(needed: number, ready: number, zeroed: boolean): void {
     const to = ready + alignUp(needed - ready, this.#stepBytes);
-    this.file.allocateSync(ready, to - ready);
+    this.#allocate(ready, to);
     if (this.#filling !== undefined) {
       this.#fillEnd = to;
       return;
@@ -117,12 +117,17 @@ export class EpochWriter {
     const to = alignUp(position + ahead, this.#stepBytes);
     if (to <= from) return;
     try {
-      this.file.allocateSync(from, to - from);
+      this.#allocate(from, to);
     } catch {
       return; // The next batch that needs the room meets the error itself.
     }
     this.#fillEnd = to;
     this.#filling = this.#fill(from, to, onError);
+  }
+
+  #allocate(from: number, to: number): void {
+    mustHaveSpace(this.#env, this.file.path, to - from);
+    this.file.allocateSync(from, to - from);
   }
 
   async #fill(from: number, to: number, onError: (error: unknown) => void): Promise<void> {

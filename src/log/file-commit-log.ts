@@ -38,7 +38,7 @@ import {
 } from './epoch-file.ts';
 import { EpochWriter } from './epoch-writer.ts';
 import type { EpochScan } from './log-reader.ts';
-import { type LogContext, type TakenEpoch, takeOver } from './takeover.ts';
+import { type LogContext, mustHaveSpace, type TakenEpoch, takeOver } from './takeover.ts';
 
 const MAX_FREE_BATCHES = 3;
 
@@ -373,6 +373,7 @@ export class FileCommitLog implements CommitLog {
   async #prepare(writer: EpochWriter): Promise<void> {
     const { env, folder, reserveBytes } = this.#context;
     const epoch = writer.epoch + 1;
+    mustHaveSpace(env, logFolder(folder), reserveBytes);
     this.#prepared ??= { epoch, file: this.#create(epoch), isReady: false };
     const prepared = this.#prepared;
     const { file } = prepared;

@@ -130,9 +130,7 @@ function headerDamaged(file: File): never {
 export function takeOver(context: LogContext, expected: number | undefined, earlier?: EpochScan): TakenEpoch {
   const { env, folder } = context;
   // Asked before anything is created: a name once taken is never given back.
-  if (env.files.freeBytes(logFolder(folder)) < context.reserveBytes) {
-    throw new DiskFullError('no space for a new file of the log', { details: { folder } });
-  }
+  mustHaveSpace(env, logFolder(folder), context.reserveBytes);
   const block = env.files.allocate(LOG_ALIGNMENT);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const taken = tryTakeOver(context, expected, earlier, block);
@@ -317,6 +315,15 @@ function writePieces(
     piece.set(bytes.subarray(start + done, start + done + size));
     to.writeSync(piece.subarray(0, size), position + done);
   }
+}
+
+/**
+ * DiskFullError where the volume has less. Asked beside allocating, which not every file system does when it is told to; what
+ * is not there should be known before a write meets it.
+ */
+export function mustHaveSpace(env: Env, path: string, sizeBytes: number): void {
+  if (env.files.freeBytes(path) >= sizeBytes) return;
+  throw new DiskFullError('no space for the log', { details: { operation: 'freeBytes', path, sizeBytes } });
 }
 
 const zerosOf = new WeakMap<Env, Uint8Array>();
