@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/checksum.ts';
 import { IMAGE_TARGET_BYTES, MAX_KEY_BYTES } from '../base/limits.ts';
+import { hashEntry } from './entry-hash.ts';
 import {
   IMAGE_HEADER_BYTES,
   IMAGE_HEADER_WORDS,
@@ -35,6 +36,9 @@ export class ImageBuilder {
   count = 0;
   keys: Uint8Array = new Uint8Array(16 * 1024);
   cells: Uint8Array = new Uint8Array(16 * 1024);
+  /** Views of `keys` and `cells`. */
+  keysData = new DataView(this.keys.buffer);
+  cellsData = new DataView(this.cells.buffer);
   readonly keyStarts = new Int32Array(MAX_STAGED + 1);
   readonly cellStarts = new Int32Array(MAX_STAGED + 1);
   readonly versions = new Float64Array(MAX_STAGED);
@@ -53,6 +57,16 @@ export class ImageBuilder {
 
   reset(): void {
     this.count = 0;
+  }
+
+  #growKeys(needed: number): void {
+    this.keys = grown(this.keys, needed);
+    this.keysData = new DataView(this.keys.buffer);
+  }
+
+  #growCells(needed: number): void {
+    this.cells = grown(this.cells, needed);
+    this.cellsData = new DataView(this.cells.buffer);
   }
 
   /** Bytes of one image with everything staged. */
@@ -99,8 +113,8 @@ export class ImageBuilder {
     }
     const keyAt = index === 0 ? 0 : (this.keyStarts[index] as number);
     const cellAt = index === 0 ? 0 : (this.cellStarts[index] as number);
-    if (keyAt + keyLength > this.keys.length) this.keys = grown(this.keys, keyAt + keyLength);
-    if (cellAt + cellLength > this.cells.length) this.cells = grown(this.cells, cellAt + cellLength);
+    if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
+    if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
     copyBytes(key, keyStart, keyEnd, this.keys, keyAt);
     copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
     this.#commit(index, prefix, keyAt + keyLength, cellAt + cellLength, version);
@@ -153,7 +167,7 @@ export class ImageBuilder {
       const keyAt = this.count === 0 ? 0 : (this.keyStarts[this.count] as number);
       const suffixStart = base + (slot & 0xffff);
       const keyLength = prefix + (next & 0xffff) - (slot & 0xffff);
-      if (keyAt + keyLength > this.keys.length) this.keys = grown(this.keys, keyAt + keyLength);
+      if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
       const keys = this.keys;
       for (let k = 0; k < prefix; k++) keys[keyAt + k] = bytes[prefixAt + k] as number;
       for (let k = prefix, s = suffixStart; k < keyLength; k++, s++) keys[keyAt + k] = bytes[s] as number;
@@ -182,7 +196,7 @@ export class ImageBuilder {
       return false;
     }
     const cellAt = this.cellStarts[index] as number;
-    if (cellAt + cellLength > this.cells.length) this.cells = grown(this.cells, cellAt + cellLength);
+    if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
     copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
     this.#commit(index, prefix, keyAt + keyLength, cellAt + cellLength, version);
     return true;
@@ -200,8 +214,8 @@ export class ImageBuilder {
       const prefix = index === 0 ? keyLength : this.#sharedWith(other.keys, keyStart, keyLength);
       const keyAt = index === 0 ? 0 : (this.keyStarts[index] as number);
       const cellAt = index === 0 ? 0 : (this.cellStarts[index] as number);
-      if (keyAt + keyLength > this.keys.length) this.keys = grown(this.keys, keyAt + keyLength);
-      if (cellAt + cellLength > this.cells.length) this.cells = grown(this.cells, cellAt + cellLength);
+      if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
+      if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
       copyBytes(other.keys, keyStart, keyStart + keyLength, this.keys, keyAt);
       copyBytes(other.cells, cellStart, cellStart + cellLength, this.cells, cellAt);
       this.keyStarts[0] = 0;
@@ -211,6 +225,18 @@ export class ImageBuilder {
       this.hashLow[index] = other.hashLow[i] as number;
       this.hashHigh[index] = other.hashHigh[i] as number;
     }
+  }
+
+  /** Hashes staged entry `index` into `entryHash`. */
+  hash(index: number): void {
+    hashEntry(
+      this.keysData,
+      this.keyStarts[index] as number,
+      this.keyStarts[index + 1] as number,
+      this.cellsData,
+      this.cellStarts[index] as number,
+      this.cellStarts[index + 1] as number,
+    );
   }
 
   /** What the keys of `[from, to)` share. */

@@ -37,15 +37,17 @@ export const LONGEST_IMAGE_BYTES = 65528;
 /** The most children that fit an inner image of the usual size: 8192 / (head 4 + slot 4 + handle 40). */
 export const MAX_USUAL_CHILDREN = 170;
 
-/** Memory that images lie in, seen as bytes and as words. Images start on multiples of 8. */
+/** Memory that images lie in, seen as bytes, as words, and by a view for what is not aligned. Images start on multiples of 8. */
 export class ImageViews {
   readonly bytes: Uint8Array;
   readonly u32: Uint32Array;
+  readonly data: DataView;
 
   constructor(sizeBytes: number) {
     const buffer = new ArrayBuffer(sizeBytes);
     this.bytes = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
+    this.data = new DataView(buffer);
   }
 }
 

@@ -4,7 +4,7 @@
  * taken off, and the last part is what remains. New entries bring their own hashes.
  */
 import type { ImageBuilder } from '../node/image-builder.ts';
-import { entryHash, hashEntry } from '../node/entry-hash.ts';
+import { entryHash } from '../node/entry-hash.ts';
 
 /** Sources that can be pending at once: fewer than entries fit three images. A power of two. */
 const SOURCES = 8192;
@@ -82,14 +82,7 @@ export class SourceDigests {
     }
     for (let i = from; i < to; i++) {
       if (builder.marks[i] !== source) continue;
-      hashEntry(
-        builder.keys,
-        builder.keyStarts[i] as number,
-        builder.keyStarts[i + 1] as number,
-        builder.cells,
-        builder.cellStarts[i] as number,
-        builder.cellStarts[i + 1] as number,
-      );
+      builder.hash(i);
       this.low = (this.low + entryHash.low) >>> 0;
       this.high = (this.high + entryHash.high) >>> 0;
       this.remove(source, entryHash.low, entryHash.high);

@@ -87,6 +87,7 @@ class TreeCheck {
   readonly #views = new ImageViews(LONGEST_IMAGE_BYTES);
   #loaded = false;
   readonly #key = new Uint8Array(MAX_KEY_BYTES);
+  readonly #keyData = new DataView(this.#key.buffer);
   readonly #lastKey = new Uint8Array(MAX_KEY_BYTES);
 
   constructor(options: CheckOptions) {
@@ -187,7 +188,7 @@ class TreeCheck {
       const fault = this.#cellFault(start, end);
       if (fault !== undefined) this.#fault(handle, `cell ${i} ${fault}`);
       const length = copyKey(views, 0, i, this.#key, 0);
-      hashEntry(this.#key, 0, length, views.bytes, start, end);
+      hashEntry(this.#keyData, 0, length, views.data, start, end);
       low = (low + entryHash.low) >>> 0;
       high = (high + entryHash.high) >>> 0;
       newest = Math.max(newest, baseNumber + (views.u32[versions + i] as number));

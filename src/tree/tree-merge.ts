@@ -110,6 +110,7 @@ export class TreeMerge {
   readonly #path: MergeNode[] = [];
   readonly #request: LoadRequest;
   readonly #key = new Uint8Array(MAX_KEY_BYTES);
+  readonly #keyData = new DataView(this.#key.buffer);
   readonly #rootBytes = new Uint8Array(HANDLE_BYTES);
   #missing: Handle | undefined;
   #mode: typeof AT_ROOT | typeof IN_INNER | typeof IN_LEAF | typeof IN_GAP | typeof AT_END = AT_ROOT;
@@ -463,7 +464,7 @@ export class TreeMerge {
     const start = (views.u32[slot] as number) >>> 16;
     const end = (views.u32[slot + 1] as number) >>> 16;
     const keyLength = copyKey(views, 0, index, this.#key, 0);
-    hashEntry(this.#key, 0, keyLength, views.bytes, start, end);
+    hashEntry(this.#keyData, 0, keyLength, views.data, start, end);
     this.writer.digests.remove(this.#source, entryHash.low, entryHash.high);
     node.untouched = false;
     if (((views.bytes[start] as number) & CELL_SEPARATE) === 0) return;

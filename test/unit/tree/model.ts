@@ -84,11 +84,15 @@ export function randomModel(kind: KeyKind, count: number, random: Random, versio
   return sorted(entries);
 }
 
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 export function digestOf(entries: readonly Entry[]): { low: number; high: number } {
   let low = 0;
   let high = 0;
   for (const { key, cell } of entries) {
-    hashEntry(key, 0, key.length, cell, 0, cell.length);
+    hashEntry(viewOf(key), 0, key.length, viewOf(cell), 0, cell.length);
     low = (low + entryHash.low) >>> 0;
     high = (high + entryHash.high) >>> 0;
   }
