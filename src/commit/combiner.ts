@@ -105,6 +105,26 @@ export class Combiner {
     }
   }
 
+  /** Commits a record of the engine's own; answers its number. */
+  control(kind: number, payload: Uint8Array, idWriter: number, idCounter: number): Promise<number> {
+    return new Promise((committed, failed) => {
+      const byteLength = payload.length + 64;
+      const nothing = { reads: undefined, sections: [], runs: [], snapshot: 0 };
+      this.submit({ ...nothing, kind, idWriter, idCounter, payload, byteLength, committed, failed }, false);
+    });
+  }
+
+  /** The log failed outside of a commit: recover. */
+  logFailed(cause: unknown): void {
+    this.#fail(cause, []);
+  }
+
+  /** Room cannot be made: what waits for it is refused, later requests may try again. */
+  refuseWaiting(error: unknown): void {
+    for (const request of this.#queue.splice(0)) request.failed(error);
+    this.#wake();
+  }
+
   /** Goes on after the host made room. */
   resume(): void {
     this.#schedule();

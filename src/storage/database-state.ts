@@ -79,6 +79,10 @@ export class DatabaseState {
     return (this.#checked[this.#checked.length - 1] as MemoryTable).baseNumber;
   }
 
+  get hasHistory(): boolean {
+    return this.#history.length > 0;
+  }
+
   get frozen(): readonly MemoryTable[] {
     return this.view.tables.slice(1);
   }
@@ -89,10 +93,33 @@ export class DatabaseState {
     this.ids.markChanged();
   }
 
+  /**
+   * After the log was opened anew: root and tables as it has them. Answers the numbers of `writer`'s transactions above
+   * the number that was durable before, by counter. Who reads an older view goes on reading it.
+   */
+  rebuild(root: RootRecord, log: Replay, writer: number): Map<number, number> {
+    const before = this.view;
+    const durable = this.durable;
+    const isSameRoot = root.covered === before.root.record.covered;
+    const table = this.#options.pool.acquire(root.covered);
+    this.views.replace(new View(isSameRoot ? before.root : makeRoot(root, new Map()), [table]));
+    this.durable = root.covered;
+    const found = new Map<number, number>();
+    this.replay(log, (cursor) => {
+      if (cursor.number > durable && cursor.idWriter === writer) found.set(cursor.idCounter, cursor.number);
+    });
+    // Numbers up to `oldestChecked` are those of the rebuilt tables now; what was merged before them still joins on.
+    if (!isSameRoot) this.#history.length = 0;
+    this.#tablesChanged();
+    for (const old of before.tables) this.#releaseIfUnused(old);
+    return found;
+  }
+
   /** Enters what the log holds after the root. Tables are cut where one is full. */
-  replay(log: Replay): void {
+  replay(log: Replay, look?: (cursor: BatchCursor) => void): void {
     while (log.next()) {
       const cursor = log.transaction;
+      look?.(cursor);
       if (cursor.kind === KIND_USER) this.#replayUser(cursor);
       else if (cursor.kind === KIND_RECLAIM) this.#replayReclaim(cursor);
       this.durable = cursor.number;

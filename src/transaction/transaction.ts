@@ -109,6 +109,20 @@ export class Transaction implements EngineTransaction {
     return formatTransactionId(this.#host.writer, this.#mustCounter());
   }
 
+  /** Whether this is its id, without giving it one. */
+  hasId(id: string): boolean {
+    return this.#counter !== 0 && formatTransactionId(this.#host.writer, this.#counter) === id;
+  }
+
+  /** Resolves when it has ended, one way or the other. */
+  settled(): Promise<void> {
+    if (this.#state === 'committed' || this.#state === 'rolled back') return Promise.resolve();
+    return new Promise((resolve) => {
+      (this.#onCommit ??= []).push(() => resolve());
+      (this.#onRollback ??= []).push(() => resolve());
+    });
+  }
+
   get ended(): boolean {
     return this.#state !== 'open';
   }

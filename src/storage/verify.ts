@@ -1,0 +1,202 @@
+/**
+ * Walking a whole database as a snapshot sees it and naming every broken invariant: every tree of the forest, image by
+ * image; every separate value against its checksum; every segment a tree names against its row; runs not merged yet.
+ *
+ * The walk changes nothing and goes on after damage. Invariant numbers are those of ARCHITECTURE.md.
+ */
+import { AbortedError, SopError } from '../base/errors.ts';
+import type { Env } from '../env/env.ts';
+import { AT } from '../node/entry-cursor.ts';
+import { decodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
+import type { ImageCache } from '../node/image-cache.ts';
+import { type CheckResult, checkTree } from '../tree/tree-check.ts';
+import { Tree } from '../tree/tree.ts';
+import { TreeCursor } from '../tree/tree-cursor.ts';
+import type { Segments } from './segments.ts';
+import type { SnapshotReader } from './snapshot-reader.ts';
+import { segmentOfKey } from './space.ts';
+import { FOREST_STORE, SEGMENT_STORE, storeIdOfKey } from './system-stores.ts';
+import type { TreeRun } from './tree-run.ts';
+import { readValueReference, readValueSync } from './value-log.ts';
+import type { View } from './view.ts';
+
+export interface VerifyOptions {
+  readonly env: Env;
+  readonly view: View;
+  readonly snapshot: number;
+  readonly cache: ImageCache;
+  readonly segments: Segments;
+  readonly reader: SnapshotReader;
+  readonly onProgress?: (progress: { store: number; entriesChecked: number; entriesTotal: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Problem {
+  readonly invariant: string;
+  readonly message: string;
+  readonly file?: string;
+  readonly offset?: number;
+  readonly store?: number;
+}
+
+export interface Report {
+  readonly ok: boolean;
+  readonly problems: readonly Problem[];
+  readonly stores: number;
+  readonly entries: number;
+  readonly images: number;
+  readonly values: number;
+  readonly bytesChecked: number;
+}
+
+/** Problems listed at most; a badly damaged database would fill the memory with them. */
+const MAX_PROBLEMS = 1000;
+const SLICE_MS = 5;
+
+export function verifyDatabase(options: VerifyOptions): Promise<Report> {
+  return new Verifier(options).run();
+}
+
+class Verifier {
+  readonly #options: VerifyOptions;
+  readonly #problems: Problem[] = [];
+  readonly #named = new Set<number>();
+  #entries = 0;
+  #images = 0;
+  #values = 0;
+  #bytes = 0;
+  #total = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<Report> {
+    const { view } = this.#options;
+    const forest = view.root.record.forest;
+    const stores = forest === undefined ? [] : await this.#checkForest(forest);
+    this.#total = stores.reduce((sum, [, handle]) => sum + handle.entries, 0);
+    for (const [storeId, handle] of stores) await this.#checkStore(storeId, handle);
+    for (const table of view.tables) {
+      for (const run of table.allRuns()) await this.#check(run.storeId, (run as TreeRun).tree.root, true);
+    }
+    if (stores.length > 0) this.#checkRows();
+    return {
+      ok: this.#problems.length === 0,
+      problems: this.#problems,
+      stores: stores.length,
+      entries: this.#entries,
+      images: this.#images,
+      values: this.#values,
+      bytesChecked: this.#bytes,
+    };
+  }
+
+  /** The forest itself, then the roots it names. */
+  async #checkForest(forest: Handle): Promise<[number, Handle][]> {
+    const stores: [number, Handle][] = [];
+    const before = this.#problems.length;
+    await this.#check(FOREST_STORE, forest, false);
+    if (this.#problems.length > before) return stores;
+    const { cache } = this.#options;
+    const cursor = new TreeCursor(cache, new Tree(forest, FOREST_STORE));
+    cursor.waits = true;
+    for (let step = cursor.first(); step === AT; step = cursor.next()) {
+      const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
+      if (keyEnd - keyStart !== 4 || cellEnd - cellStart !== HANDLE_BYTES + 1) {
+        this.#add({ invariant: 'forest rows are a store id and a handle', message: 'a row of the forest is malformed', store: 0 });
+        continue;
+      }
+      stores.push([storeIdOfKey(keyBytes, keyStart), decodeHandle(cellBytes, cellStart + 1, cache.names)]);
+    }
+    return stores;
+  }
+
+  async #checkStore(storeId: number, handle: Handle): Promise<void> {
+    const before = this.#entries;
+    const result = await this.#check(storeId, handle, false);
+    this.#entries = before + result.entries;
+    this.#options.onProgress?.({ store: storeId, entriesChecked: this.#entries, entriesTotal: this.#total });
+  }
+
+  async #check(storeId: number, root: Handle, tombstones: boolean): Promise<CheckResult> {
+    const { cache, env, signal } = this.#options;
+    const work = checkTree({
+      cache,
+      storeId,
+      root,
+      tombstones,
+      // What only a run names gets its row from the checkpoint that merges it.
+      onImage: (segment, _offset, length) => {
+        if (!tombstones) this.#named.add(segment);
+        this.#images++;
+        this.#bytes += length;
+      },
+      onSeparate: (bytes, start, end) => this.#checkValue(storeId, bytes, start, end, !tombstones),
+      onFault: ({ file, offset, fault }) =>
+        this.#add({ invariant: 'images are whole and where their handles say', message: fault, file, offset, store: storeId }),
+    });
+    let until = env.clock.monotonicMs() + SLICE_MS;
+    for (;;) {
+      const { done, value } = work.next();
+      if (done === true) return value;
+      if (value !== undefined) await value.load();
+      if (env.clock.monotonicMs() < until) continue;
+      await new Promise<void>((resolve) => env.timers.nextTurn(resolve));
+      until = env.clock.monotonicMs() + SLICE_MS;
+      if (signal?.aborted === true) throw aborted(signal);
+    }
+  }
+
+  #checkValue(storeId: number, bytes: Uint8Array, start: number, end: number, needsRow: boolean): void {
+    const { segments } = this.#options;
+    try {
+      const reference = readValueReference(segments, bytes, start, end);
+      if (needsRow) this.#named.add(reference.segment);
+      this.#values++;
+      this.#bytes += readValueSync(segments, bytes, start, end).length;
+    } catch (error) {
+      if (!(error instanceof SopError)) throw error;
+      const { file, offset } = error.details as { file?: string; offset?: number };
+      this.#add({
+        invariant: 'separate values are whole and where their references say',
+        message: error.message,
+        store: storeId,
+        ...(file === undefined ? {} : { file }),
+        ...(offset === undefined ? {} : { offset }),
+      });
+    }
+  }
+
+  /** Every segment that a tree names must have a row: what has none is taken for nobody's. */
+  #checkRows(): void {
+    const { view, reader, cache, segments } = this.#options;
+    const rows = new Set<number>();
+    const tree = reader.tree(view.root, SEGMENT_STORE);
+    if (tree !== undefined) {
+      const cursor = new TreeCursor(cache, tree);
+      cursor.waits = true;
+      for (let step = cursor.first(); step === AT; step = cursor.next()) {
+        rows.add(segmentOfKey(cache.names, cursor.keyBytes, cursor.keyStart));
+      }
+    }
+    for (const segment of this.#named) {
+      if (rows.has(segment)) continue;
+      const file = segments.path(segment);
+      this.#add({
+        invariant: 'every segment a root names has a row',
+        message: `${file} is named by a tree but has no row in the segment store`,
+        file,
+        store: SEGMENT_STORE,
+      });
+    }
+  }
+
+  #add(problem: Problem): void {
+    if (this.#problems.length < MAX_PROBLEMS) this.#problems.push(problem);
+  }
+}
+
+function aborted(signal: AbortSignal): AbortedError {
+  return new AbortedError('the verification was aborted by its signal', { cause: signal.reason });
+}

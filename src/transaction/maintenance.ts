@@ -1,0 +1,333 @@
+/**
+ * Background work of one database: checkpoints, compaction, reclaim, the idle note of the log. One cycle at a time:
+ *
+ *   freeze (a new epoch, a FREEZE record, a new active table) -> merge into new trees -> ROOT record -> old log files go ->
+ *   RECLAIM record -> dead segments go.
+ *
+ * Invariants:
+ *  1. The append right is used only for the three small records; merging blocks nobody for longer than a slice.
+ *  2. A cycle that was overtaken by a recovery of the log adopts nothing.
+ *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
+ */
+import type { SopError } from '../base/errors.ts';
+import type { Combiner } from '../commit/combiner.ts';
+import type { Env, Timer } from '../env/env.ts';
+import { KIND_FREEZE, KIND_RECLAIM, KIND_ROOT } from '../log/batch.ts';
+import type { CommitLog } from '../log/commit-log.ts';
+import { AT } from '../node/entry-cursor.ts';
+import type { ImageCache } from '../node/image-cache.ts';
+import { Checkpoint } from '../storage/checkpoint.ts';
+import type { DatabaseState } from '../storage/database-state.ts';
+import { Pacer } from '../storage/pacer.ts';
+import { encodeReclaim } from '../storage/reclaim.ts';
+import { findRelocations, NO_RELOCATIONS } from '../storage/relocation.ts';
+import { encodeRoot } from '../storage/root.ts';
+import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
+import {
+  SEGMENT_IMAGES,
+  SEGMENT_VALUES,
+  type SegmentFactory,
+  SegmentWriter,
+} from '../storage/segment-writer.ts';
+import type { SnapshotReader } from '../storage/snapshot-reader.ts';
+import { chooseVictims } from '../storage/space.ts';
+import { SEGMENT_STORE } from '../storage/system-stores.ts';
+import { TreeCursor } from '../tree/tree-cursor.ts';
+
+/** Live bytes that one cycle copies for compaction, about. */
+const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
+/** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
+const IDLE_NOTE_MS = 100;
+const IDLE_CHECKPOINT_MS = 2000;
+const IDLE_CHECKPOINT_BYTES = 1024 * 1024;
+const RETRY_MS = 1000;
+
+export interface MaintenanceHost {
+  readonly env: Env;
+  readonly state: DatabaseState;
+  readonly log: CommitLog;
+  readonly segments: Segments;
+  readonly cache: ImageCache;
+  readonly reader: SnapshotReader;
+  readonly factory: SegmentFactory;
+  readonly writer: number;
+  /** Grows with every recovery of the log. */
+  readonly generation: number;
+  nextCounter(): number;
+  backgroundError(error: unknown): void;
+}
+
+/** Thrown inside a cycle that must not go on. */
+class GivenUp extends Error {}
+
+export class Maintenance {
+  checkpoints = 0;
+  readonly pacer: Pacer;
+  readonly #host: MaintenanceHost;
+  readonly #combiner: Combiner;
+  #images: SegmentWriter;
+  #values: SegmentWriter;
+  #cycle: Promise<void> | undefined;
+  #wanted = false;
+  #stopping = false;
+  #spaceLoaded = false;
+  #swept = false;
+  #reclaiming = false;
+  #lastCommitMs = 0;
+  #noted = true;
+  #idleTimer: Timer | undefined;
+
+  constructor(host: MaintenanceHost, combiner: Combiner) {
+    this.#host = host;
+    this.#combiner = combiner;
+    this.pacer = new Pacer(host.env, () => host.state.active.usedBytes / host.state.active.capacityBytes);
+    this.#images = new SegmentWriter(host.factory, SEGMENT_IMAGES);
+    this.#values = new SegmentWriter(host.factory, SEGMENT_VALUES);
+  }
+
+  /** Where transactions write their large values. */
+  get values(): SegmentWriter {
+    return this.#values;
+  }
+
+  /** Commits come faster than the running merge can afford. */
+  get isBehind(): boolean {
+    return this.#cycle !== undefined && this.pacer.isBehind;
+  }
+
+  /** A commit was made: arms the idle timer. */
+  noteCommit(): void {
+    this.#lastCommitMs = this.#host.env.clock.monotonicMs();
+    this.#noted = false;
+    if (this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
+  }
+
+  /** Starts a cycle, or another one after that which runs. */
+  request(): void {
+    this.#wanted = true;
+    if (this.#cycle !== undefined || this.#stopping) return;
+    this.#cycle = this.#run().finally(() => {
+      this.#cycle = undefined;
+      if (this.#wanted && !this.#stopping) this.request();
+    });
+  }
+
+  /** Everything committed before the call is in the trees when this answers. */
+  async checkpoint(): Promise<void> {
+    await this.#cycle;
+    this.#wanted = false;
+    await this.#exclusively(() => this.#oneCycle(false));
+  }
+
+  /** Cycles until nothing is worth rewriting. */
+  async compact(): Promise<void> {
+    await this.checkpoint();
+    for (let round = 0; round < 1000 && !this.#stopping; round++) {
+      if (!(await this.#exclusively(() => this.#oneCycle(true)))) break;
+    }
+    // One more, so that what the last round counted is written down and its segments are free.
+    await this.#exclusively(() => this.#oneCycle(false));
+  }
+
+  /** Removes files that nobody reads any more. */
+  reclaim(): void {
+    if (this.#reclaiming || this.#stopping || this.#host.state.reclaims.isEmpty) return;
+    this.#reclaiming = true;
+    this.#reclaim()
+      .catch((error: unknown) => this.#host.backgroundError(error))
+      .finally(() => {
+        this.#reclaiming = false;
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#idleTimer?.cancel();
+    await this.#cycle?.catch(() => {});
+    await this.#images.close();
+    await this.#values.close();
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#cycle !== undefined) await this.#cycle.catch(() => {});
+    const done = work();
+    this.#cycle = done.then(
+      () => {},
+      () => {},
+    );
+    try {
+      return await done;
+    } finally {
+      this.#cycle = undefined;
+      if (this.#wanted) this.request();
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#wanted && !this.#stopping) {
+      this.#wanted = false;
+      try {
+        if (await this.#oneCycle(false)) this.#wanted = true;
+      } catch (error) {
+        if (this.#stopping) return;
+        this.#combiner.refuseWaiting(error);
+        this.#host.backgroundError(error);
+        await new Promise<void>((resolve) => this.#host.env.timers.after(RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /** True where compaction has more to do. */
+  async #oneCycle(eager: boolean): Promise<boolean> {
+    const host = this.#host;
+    const generation = host.generation;
+    const mustStop = (): void => {
+      if (this.#stopping || host.generation !== generation) throw new GivenUp();
+    };
+    try {
+      await this.#loadSpace();
+      const { victims } = chooseVictims(host.state.space, this.#beingWritten(), COMPACTION_BUDGET_BYTES, eager);
+      const covered = await this.#freeze(victims.length > 0);
+      if (covered === undefined) return false;
+      await this.#makeRoot(covered, victims, mustStop);
+      return victims.length > 0;
+    } catch (error) {
+      await this.#startOver();
+      if (error instanceof GivenUp) return !this.#stopping;
+      throw error;
+    }
+  }
+
+  /** Answers the number the coming root covers; undefined where there is nothing to do. */
+  async #freeze(hasVictims: boolean): Promise<number | undefined> {
+    const host = this.#host;
+    const { state } = host;
+    if (state.active.isEmpty && state.frozen.length > 0) return state.active.baseNumber;
+    if (state.active.isEmpty && !hasVictims) return undefined;
+    this.pacer.progress = 0;
+    try {
+      return await this.#combiner.exclusive(async () => {
+        await host.log.switchEpoch(encodeRoot(state.view.root.record, host.segments));
+        const batch = host.log.openBatch();
+        const number = batch.beginTransaction(KIND_FREEZE, host.writer, host.nextCounter());
+        batch.endTransaction();
+        await host.log.commit(batch).finally(() => batch.release());
+        state.freeze(number);
+        state.durable = number;
+        return number;
+      });
+    } catch (error) {
+      if (host.log.failed !== undefined) this.#combiner.logFailed(error as SopError);
+      throw error;
+    } finally {
+      this.#combiner.resume();
+    }
+  }
+
+  async #makeRoot(covered: number, victims: readonly number[], mustStop: () => void): Promise<void> {
+    const host = this.#host;
+    const { state, segments, reader, cache } = host;
+    const root = state.view.root;
+    const images = this.#images;
+    const values = this.#values;
+    const { space, ids } = state;
+    const relocations =
+      victims.length === 0
+        ? NO_RELOCATIONS
+        : await findRelocations({ segments, reader, space, values, root }, victims);
+    mustStop();
+    const context = { cache, segments, reader, images, values, space, ids, pacer: this.pacer, mustStop };
+    const frozen = state.view.tables.filter((table) => table.newestNumber <= covered && table.baseNumber < covered);
+    const input = { root, frozen, covered, nextStoreId: state.nextStoreId, relocations };
+    const result = await new Checkpoint(context, input).run();
+    mustStop();
+    await this.#combiner.control(KIND_ROOT, encodeRoot(result.record, segments), host.writer, host.nextCounter());
+    mustStop();
+    state.adopt(result.record, result.roots);
+    state.reclaims.add({ covered, segments: result.dead });
+    host.log.removeEpochsBefore(host.log.oldestEpochNeeded(covered));
+    this.checkpoints++;
+    this.#combiner.resume();
+    if (!this.#swept) this.#sweep(covered);
+    await this.#reclaim();
+    void host.log.prepareNextEpoch().catch((error: unknown) => host.backgroundError(error));
+  }
+
+  /** After a cycle that was given up: writers, counts and flags as if it had never been. */
+  async #startOver(): Promise<void> {
+    const { factory, state } = this.#host;
+    const failed = this.#images;
+    this.#images = new SegmentWriter(factory, SEGMENT_IMAGES);
+    await failed.close().catch(() => {});
+    state.forgetSpace();
+    this.#spaceLoaded = false;
+  }
+
+  /** Files that no root names and no live writer owns, left by a crash. Once, after the first root of this opening. */
+  #sweep(covered: number): void {
+    this.#swept = true;
+    const { env, segments, state, writer } = this.#host;
+    const orphans: number[] = [];
+    for (const name of env.files.list(segments.folder)) {
+      const parsed = parseSegmentFileName(name);
+      if (parsed === undefined || parsed.writer === writer) continue;
+      const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
+      if (!state.space.segments.has(index)) orphans.push(index);
+    }
+    state.reclaims.add({ covered, segments: orphans });
+  }
+
+  async #reclaim(): Promise<void> {
+    const host = this.#host;
+    const free = host.state.reclaims.take(host.state.views.oldestRoot());
+    if (free.length === 0) return;
+    await this.#combiner.control(KIND_RECLAIM, encodeReclaim(host.segments, free), host.writer, host.nextCounter());
+    for (const index of free) {
+      host.cache.forget(index);
+      host.segments.removeFile(index);
+    }
+  }
+
+  async #loadSpace(): Promise<void> {
+    if (this.#spaceLoaded) return;
+    const { reader, state, cache } = this.#host;
+    const tree = reader.tree(state.view.root, SEGMENT_STORE);
+    if (tree !== undefined) {
+      const cursor = new TreeCursor(cache, tree);
+      cursor.waits = true;
+      for (let step = cursor.first(); step === AT; step = cursor.next()) {
+        state.space.load(cursor.keyBytes, cursor.keyStart, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
+      }
+    }
+    this.#spaceLoaded = true;
+  }
+
+  #beingWritten(): Set<number> {
+    return new Set([this.#images.currentSegment, this.#values.currentSegment]);
+  }
+
+  #armIdle(delayMs: number): void {
+    this.#idleTimer = this.#host.env.timers.after(delayMs, () => {
+      this.#idleTimer = undefined;
+      if (this.#stopping) return;
+      this.#idle();
+    });
+  }
+
+  #idle(): void {
+    const { env, log, state } = this.#host;
+    const quietMs = env.clock.monotonicMs() - this.#lastCommitMs;
+    if (quietMs < IDLE_NOTE_MS || this.#combiner.busy) return this.#armIdle(IDLE_NOTE_MS);
+    if (!this.#noted && log.idle && log.failed === undefined) {
+      this.#noted = true;
+      try {
+        log.noteIdle();
+      } catch (error) {
+        this.#host.backgroundError(error);
+      }
+    }
+    if (state.active.usedBytes < IDLE_CHECKPOINT_BYTES) return;
+    if (quietMs < IDLE_CHECKPOINT_MS) return this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
+    this.request();
+  }
+}
