@@ -3,8 +3,11 @@
 #include <cerrno>
 
 #if defined(_WIN32)
-#include <bcrypt.h>
+// The order matters: the second header needs the types of the first.
+// clang-format off
 #include <windows.h>
+#include <bcrypt.h>
+// clang-format on
 #else
 #include <sys/random.h>
 #endif

@@ -1,18 +1,8 @@
 /** The real file system: data through the native module, names and folders through node:fs. */
 
-import {
-  constants,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  type Stats,
-  statfsSync,
-  statSync,
-  unlinkSync,
-} from 'node:fs';
-import { copyFile, open as openForSync, unlink } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
 import type { NativeAddon } from './addon.ts';
+import { fs } from './builtin.ts';
 import type { File, FileStatus, FileSystem, OpenOptions } from './env.ts';
 import { errnoOf } from './io-error.ts';
 import { nodeFailure } from './node-failure.ts';
@@ -23,20 +13,20 @@ const MODES = { read: 0, write: 1, create: 2 } as const;
 
 /** What is at `path`, by node:fs; undefined where nothing is. */
 export function statusOf(path: string): FileStatus | undefined {
-  const stats: Stats | undefined = attempt('status', path, () => statSync(path, { throwIfNoEntry: false }));
+  const stats: Stats | undefined = attempt('status', path, () => fs.statSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) return undefined;
   return { sizeBytes: stats.size, isFolder: stats.isDirectory(), links: Math.max(1, stats.nlink) };
 }
 
 /** The sorted names in a folder, by node:fs. */
 export function namesIn(path: string): string[] {
-  return attempt('list', path, () => readdirSync(path)).sort();
+  return attempt('list', path, () => fs.readdirSync(path)).sort();
 }
 
 /** Free bytes for unprivileged users; Infinity where the system does not tell. */
 export function freeBytesOf(path: string): number {
   return attempt('freeBytes', path, () => {
-    const { bavail, bsize, blocks } = statfsSync(path);
+    const { bavail, bsize, blocks } = fs.statfsSync(path);
     return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
   });
 }
@@ -73,7 +63,7 @@ export class NodeFiles implements FileSystem {
     const parent = parentPath(full);
     if (parent !== full && there === undefined) this.createFolder(parent);
     try {
-      mkdirSync(full);
+      fs.mkdirSync(full);
     } catch (error) {
       const failure = nodeFailure('createFolder', path, error);
       // Somebody else was quicker; what they made is as good.
@@ -84,15 +74,15 @@ export class NodeFiles implements FileSystem {
   }
 
   remove(path: string): void {
-    attempt('remove', path, () => unlinkSync(path));
+    attempt('remove', path, () => fs.unlinkSync(path));
   }
 
   removeFolder(path: string): void {
-    attempt('removeFolder', path, () => rmdirSync(path));
+    attempt('removeFolder', path, () => fs.rmdirSync(path));
   }
 
   rename(from: string, to: string): void {
-    attempt('rename', from, () => renameSync(from, to));
+    attempt('rename', from, () => fs.renameSync(from, to));
   }
 
   syncFolderSync(path: string): void {
@@ -106,23 +96,24 @@ export class NodeFiles implements FileSystem {
   }
 
   async copy(from: string, to: string): Promise<void> {
+    // A reflink, copy_file_range or a plain copy, whichever the system has first; what failed half way is removed.
+    const mode = fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE;
+    await inPool('copy', from, (done) => fs.copyFile(from, to, mode, done));
     try {
-      // A reflink, copy_file_range or a plain copy, whichever the system has first; what failed half way is removed.
-      await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      await this.#syncCopy(to);
     } catch (error) {
-      throw nodeFailure('copy', from, error);
+      fs.unlink(to, () => undefined);
+      throw error;
     }
+  }
+
+  async #syncCopy(path: string): Promise<void> {
+    // Windows syncs only what is open for writing; elsewhere a copy of a protected file could not be opened so.
+    const copy = this.open(path, { mode: process.platform === 'win32' ? 'write' : 'read' });
     try {
-      // Windows syncs only what is open for writing; elsewhere a copy of a protected file could not be opened so.
-      const copy = await openForSync(to, process.platform === 'win32' ? 'r+' : 'r');
-      try {
-        await copy.sync();
-      } finally {
-        await copy.close();
-      }
-    } catch (error) {
-      await unlink(to).catch(() => undefined);
-      throw nodeFailure('copy', to, error);
+      await copy.sync();
+    } finally {
+      copy.close();
     }
   }
 
@@ -141,4 +132,10 @@ function attempt<T>(operation: string, path: string, call: () => T): T {
   } catch (error) {
     throw nodeFailure(operation, path, error);
   }
+}
+
+function inPool(operation: string, path: string, call: (done: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (error === null ? resolve() : reject(nodeFailure(operation, path, error))));
+  });
 }

@@ -1,20 +1,20 @@
 /** Paths as the file layer takes them: absolute strings. Names of the database's own files belong to the floors above. */
 
-import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { InvalidArgumentError } from '../base/errors.ts';
+import { nodePath } from './builtin.ts';
 
 /** The absolute form of what a user gave, against the working directory of this moment. */
 export function absolutePath(path: string): string {
   if (path.length === 0) throw new InvalidArgumentError('the path is empty');
   if (path.includes('\0')) throw new InvalidArgumentError('the path contains a zero byte');
-  return isAbsolute(path) && !path.includes('..') ? path : resolve(path);
+  return nodePath.isAbsolute(path) && !path.includes('..') ? path : nodePath.resolve(path);
 }
 
 export function joinPath(folder: string, ...names: string[]): string {
-  return join(folder, ...names);
+  return nodePath.join(folder, ...names);
 }
 
 /** The folder that holds `path`; the root is its own parent. */
 export function parentPath(path: string): string {
-  return dirname(path);
+  return nodePath.dirname(path);
 }

@@ -3,16 +3,7 @@
  * on any platform Node runs on; whatever would write throws `NativeMissingError`.
  */
 
-import {
-  closeSync,
-  fdatasync,
-  fdatasyncSync,
-  fstatSync,
-  openSync,
-  read as readWithCallback,
-  readFileSync,
-  readSync,
-} from 'node:fs';
+import { fs } from './builtin.ts';
 import type { Env, File, FileStatus, FileSystem, OpenOptions } from './env.ts';
 import { ioError } from './io-error.ts';
 import { nativeMissing } from './native-missing.ts';
@@ -95,22 +86,22 @@ class PortableFile implements File {
 
   constructor(path: string) {
     this.path = path;
-    this.#fd = this.#attempt('open', () => openSync(absolutePath(path), 'r'));
-    if (this.#attempt('open', () => fstatSync(this.#fd)).isDirectory()) {
+    this.#fd = this.#attempt('open', () => fs.openSync(absolutePath(path), 'r'));
+    if (this.#attempt('open', () => fs.fstatSync(this.#fd)).isDirectory()) {
       this.close();
       throw ioError('open', path, 'EISDIR');
     }
   }
 
   sizeBytes(): number {
-    return this.#attempt('size', () => fstatSync(this.#live('size')).size);
+    return this.#attempt('size', () => fs.fstatSync(this.#live('size')).size);
   }
 
   readSync(into: Uint8Array, position: number): number {
     const fd = this.#live('read');
     let done = 0;
     while (done < into.length) {
-      const count = this.#attempt('read', () => readSync(fd, into, done, into.length - done, position + done));
+      const count = this.#attempt('read', () => fs.readSync(fd, into, done, into.length - done, position + done));
       if (count === 0) break;
       done += count;
     }
@@ -129,13 +120,13 @@ class PortableFile implements File {
   }
 
   syncSync(): void {
-    this.#attempt('sync', () => fdatasyncSync(this.#live('sync')));
+    this.#attempt('sync', () => fs.fdatasyncSync(this.#live('sync')));
   }
 
   async sync(): Promise<void> {
     const fd = this.#live('sync');
     await new Promise<void>((resolve, reject) => {
-      fdatasync(fd, (error) => (error === null ? resolve() : reject(nodeFailure('sync', this.path, error))));
+      fs.fdatasync(fd, (error) => (error === null ? resolve() : reject(nodeFailure('sync', this.path, error))));
     });
   }
 
@@ -178,9 +169,9 @@ class PortableFile implements File {
    * answer is that somebody may well hold it: then only what is proven durable is read.
    */
   isLockedByOther(position: number): boolean {
-    const inode = this.#attempt('lock', () => fstatSync(this.#live('lock'), { bigint: true }).ino);
+    const inode = this.#attempt('lock', () => fs.fstatSync(this.#live('lock'), { bigint: true }).ino);
     try {
-      return listsExclusiveLock(readFileSync('/proc/locks', 'latin1'), inode, position);
+      return listsExclusiveLock(fs.readFileSync('/proc/locks', 'latin1'), inode, position);
     } catch {
       return true;
     }
@@ -189,7 +180,7 @@ class PortableFile implements File {
   close(): void {
     const fd = this.#fd;
     this.#fd = CLOSED;
-    if (fd !== CLOSED) this.#attempt('close', () => closeSync(fd));
+    if (fd !== CLOSED) this.#attempt('close', () => fs.closeSync(fd));
   }
 
   #live(operation: string): number {
@@ -199,7 +190,7 @@ class PortableFile implements File {
 
   #readOnce(fd: number, into: Uint8Array, offset: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      readWithCallback(fd, into, offset, into.length - offset, position, (error, count) =>
+      fs.read(fd, into, offset, into.length - offset, position, (error, count) =>
         error === null ? resolve(count) : reject(nodeFailure('read', this.path, error)),
       );
     });

@@ -3,7 +3,7 @@
  * for the time, for random bytes or for a later turn.
  */
 
-import { hostname } from 'node:os';
+import { fillFromCrypto, hostName } from './builtin.ts';
 import type { Clock, ProcessInfo, Random, Timer, Timers } from './env.ts';
 
 export const systemClock: Clock = {
@@ -14,7 +14,7 @@ export const systemClock: Clock = {
 export const systemRandom: Random = {
   // Loaded at the first need: it takes 3 ms, and the environment over the native module never asks.
   fill: (bytes: Uint8Array): void => {
-    process.getBuiltinModule('node:crypto').randomFillSync(bytes);
+    fillFromCrypto(bytes);
   },
 };
 
@@ -30,5 +30,5 @@ export const systemTimers: Timers = {
 };
 
 export function systemProcess(): ProcessInfo {
-  return { pid: process.pid, host: hostname() };
+  return { pid: process.pid, host: hostName() };
 }
