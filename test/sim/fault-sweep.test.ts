@@ -16,10 +16,14 @@ describe(`fault sweeps (seed ${seed})`, () => {
 
   test('a log that tries a failed sync again is caught, and the pair can be had again', async () => {
     const system = toySystem(6, { retrySync: true });
-    const report = await runFaultSweep(system, { seed });
+    // What a failed sync loses is drawn: not every seed loses something that the retry then vouches for.
+    let report = await runFaultSweep(system, { seed });
+    for (let other = seed + 1; report.failures.length === 0 && other < seed + 30; other++) {
+      report = await runFaultSweep(system, { seed: other });
+    }
     expect(report.failures[0]).toContain('lost');
     const pair = /replay (\{[^}]*\})/.exec(report.failures[0] as string)?.[1] as string;
-    const again = await replayPair(system, { seed }, JSON.parse(pair) as never);
+    const again = await replayPair(system, { seed: report.seed }, JSON.parse(pair) as never);
     expect(again.failures[0]).toBe(report.failures[0]);
   });
 
