@@ -142,6 +142,12 @@ export class EpochReader {
     }
   }
 
+  /** True where no batch begins at `position`, not even a bad one. */
+  isBlank(position: number): boolean {
+    const at = this.#block(position);
+    return at < 0 || readU32(this.bytes, at) === 0;
+  }
+
   damaged(offset: number, why: string): never {
     const file = this.file.path;
     throw new CorruptionError(`damaged log ${file} at ${offset}: ${why}`, { details: { file, offset } });
@@ -191,7 +197,7 @@ export class EpochScan {
   #stated = 0;
   readonly #cursor = new BatchCursor();
 
-  /** Goes on where `earlier`, a scan of the same epoch, ended. */
+  /** Goes on from the proven end of `earlier`, a scan of the same epoch. */
   constructor(files: FileSystem, file: File, header: EpochHeader, salt: number, earlier?: EpochScan) {
     this.reader = new EpochReader(files, file, header, salt);
     this.header = header;
@@ -228,12 +234,12 @@ export class EpochScan {
     return this.header.root;
   }
 
+  /** From the proven end: what lies beyond may have gone since, with a sync that failed. What was stated stays true. */
   #continue(earlier: EpochScan): void {
-    this.end = earlier.end;
+    this.end = earlier.proven;
     this.proven = earlier.proven;
     this.ownBatches = earlier.ownBatches;
-    this.roots.push(...earlier.roots);
-    this.#unproven = [...earlier.#unproven];
+    for (const root of earlier.roots) if (root.number <= this.proven.number) this.roots.push(root);
     this.#stated = earlier.#stated;
   }
 
@@ -288,20 +294,21 @@ export class EpochScan {
   }
 
   /**
-   * No valid batch follows. Answers whether there is one after all (an owner may have written while we read); throws
-   * where something states that there was.
+   * No valid batch follows. Answers whether there is one after all (an owner may have written while we read, a bit may have
+   * flipped on its way to us); throws where something states that there was.
    */
   #readAgain(): boolean {
     const reader = this.reader;
     const { end } = this;
     const missing = end.number + 1;
-    if (end.offset < this.header.copiedEnd.offset) reader.damaged(end.offset, 'a copied batch is not valid');
-    if (reader.findStatement(end.offset, missing) < 0) return false;
+    const isCopy = end.offset < this.header.copiedEnd.offset;
+    if (!isCopy && reader.isBlank(end.offset) && reader.findStatement(end.offset, missing) < 0) return false;
     reader.refresh();
     if (reader.readBatch(end)) {
       this.#take();
       return true;
     }
+    if (isCopy) reader.damaged(end.offset, 'a copied batch is not valid');
     const stated = reader.findStatement(end.offset, missing);
     if (stated < 0) return false;
     return reader.damaged(end.offset, `number ${missing} is missing, which the batch at ${stated} states durable`);
