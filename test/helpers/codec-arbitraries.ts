@@ -180,7 +180,7 @@ const viewClasses = [
 
 const anyView = fc
   .tuple(fc.constantFrom(...viewClasses), fc.nat(5), fc.uint8Array({ minLength: 40, maxLength: 40 }))
-  .map(([View, count, bytes]) => new View(bytes.slice(0, count * 8).buffer));
+  .map(([View, count, bytes]) => new (View as DataViewConstructor)(bytes.slice(0, count * 8).buffer));
 
 const anyError = fc
   .tuple(fc.constantFrom(Error, TypeError, RangeError, SyntaxError), anyString)
@@ -235,7 +235,7 @@ function objectOf(entries: [string, unknown][]): object {
   return object;
 }
 
-function withHoles(elements: unknown[], holes: number[]): unknown[] {
+export function withHoles(elements: unknown[], holes: number[]): unknown[] {
   for (const hole of holes) if (hole < elements.length) delete elements[hole];
   return elements;
 }

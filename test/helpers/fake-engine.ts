@@ -205,7 +205,7 @@ class FakeTransaction implements EngineTransaction {
 
   missNow(waits: boolean): boolean {
     if (this.engine.missEvery === 0 || waits) return false;
-    return ++this.engine.looks % this.engine.missEvery === 0;
+    return ++this.engine.looks % this.engine.missEvery < 1;
   }
 
   find(storeId: number, key: Uint8Array, start: number, end: number): FindResult {

@@ -1,0 +1,23 @@
+/**
+ * What a database promises, run on every way to have one: every call, key type, value kind and error of the store floor.
+ * `readOnlyContract` is the part for databases that cannot be written.
+ */
+import { describe } from 'vitest';
+import { catalogContract } from './database/catalog.contract.ts';
+import { lifecycleContract } from './database/lifecycle.contract.ts';
+import { orderContract } from './database/order.contract.ts';
+import { pointContract } from './database/point.contract.ts';
+import type { OpenSubject } from './database/subject.ts';
+import { transactionsContract } from './database/transactions.contract.ts';
+import { valuesContract } from './database/values.contract.ts';
+
+export function databaseContract(name: string, open: OpenSubject): void {
+  describe(name, () => {
+    pointContract(open);
+    orderContract(open);
+    valuesContract(open);
+    transactionsContract(open);
+    catalogContract(open);
+    lifecycleContract(open);
+  });
+}
