@@ -5,7 +5,7 @@
  * build, the prebuilt binaries of the package. The same code runs from `src/env/` and from a bundle in `dist/`.
  */
 
-import { fs, nodePath } from './builtin.ts';
+import { fs } from './builtin.ts';
 
 /** The number in `native/addon.cc`; a binary of another one is passed over. */
 const INTERFACE_VERSION = 2;
@@ -77,13 +77,11 @@ function candidates(): string[] {
   if (override !== undefined && override !== '') return [override];
   const found: string[] = [];
   // dist/ lies one level below the package's root, src/env/ two.
-  for (const up of ['..', nodePath.join('..', '..')]) {
-    const root = nodePath.join(import.meta.dirname, up);
-    found.push(nodePath.join(root, 'build', 'Release', 'sop.node'));
-    found.push(nodePath.join(root, 'prebuilds', platformName(), 'sop.node'));
+  for (const root of [`${import.meta.dirname}/..`, `${import.meta.dirname}/../..`]) {
+    found.push(`${root}/build/Release/sop.node`);
+    found.push(`${root}/prebuilds/${platformName()}/sop.node`);
     // A system with musl refuses the first one and takes this.
-    if (process.platform === 'linux')
-      found.push(nodePath.join(root, 'prebuilds', `${platformName()}-musl`, 'sop.node'));
+    if (process.platform === 'linux') found.push(`${root}/prebuilds/${platformName()}-musl/sop.node`);
   }
   return found.filter((path) => fs.existsSync(path));
 }
