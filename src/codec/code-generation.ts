@@ -44,9 +44,9 @@ export function propertyKey(name: string): string {
   return name === '__proto__' ? '["__proto__"]' : JSON.stringify(name);
 }
 
-/** Sets an own property of a plain object, `__proto__` included. */
+/** Sets an own property of a plain object, whatever Object.prototype has under that name: `__proto__`, frozen ones. */
 export function setOwn(target: Record<string, unknown>, name: string, value: unknown): void {
-  if (name === '__proto__') {
+  if (name in target) {
     Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
   } else {
     target[name] = value;

@@ -11,7 +11,6 @@
  *  4. A definition that is read is believed only if its id is its hash.
  */
 
-import { assert } from '../base/assert.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { hashBytes, hashResult } from '../base/hash.ts';
 import { MAX_SHAPE_FIELDS, MAX_SHAPE_NAME_BYTES, MAX_SHAPES } from '../base/limits.ts';
@@ -255,11 +254,6 @@ function refuseDefinition(id: number): never {
 export function writeShapeFields(shape: Shape, value: Readonly<Record<string, unknown>>, sink: FieldSink): void {
   sink.writeShapeHeader(shape.id);
   for (const name of shape.names) sink.writeAny(value[name]);
-}
-
-/** Checks a shape's code against the plain form; for tests and assertions. */
-export function assertShape(shape: Shape): void {
-  assert(shapeId(shape.definition) === shape.id, `shape ${shape.id} has another hash`);
 }
 
 export type { FieldSink, FieldSource, ShapeReader, ShapeWriter };

@@ -3,6 +3,8 @@
  * cuts around them. A native call costs 50-70 ns, so short strings are put together in JavaScript.
  */
 
+import { types } from 'node:util';
+
 interface NativeText {
   latin1Slice(start: number, end: number): string;
   utf8Slice(start: number, end: number): string;
@@ -69,6 +71,6 @@ export function describeValue(value: unknown): string {
   const made: unknown = Reflect.get(value, 'constructor');
   const name = typeof made === 'function' ? made.name : '';
   if (name === '' || name === 'Object') return 'a plain object';
-  if (name === 'Date') return Number.isNaN(Number(value)) ? 'an invalid Date' : 'a Date';
+  if (types.isDate(value)) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date';
   return `an object of class ${name}`;
 }

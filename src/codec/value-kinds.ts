@@ -174,7 +174,8 @@ function* partsOf(value: object, kind: number): Generator<[string, unknown]> {
   }
 }
 
-function propertyPath(name: string): string {
+/** A name as a step of a path in a message. */
+export function propertyPath(name: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
 }
 

@@ -405,11 +405,8 @@ export class ValueReader {
     const name = this.#readString();
     const message = this.#readString();
     const stack = (flags & ERROR_STACK) !== 0 ? this.#readString() : undefined;
-    const Type = name === 'AggregateError' ? undefined : ERROR_CLASSES.get(name);
-    const error = name === 'AggregateError' ? new AggregateError([], message) : new (Type ?? Error)(message);
+    const error = makeError(name, message, stack);
     if (this.#objects !== undefined) this.#objects[index] = error;
-    hide(error, 'stack', stack);
-    if (error.name !== name) hide(error, 'name', name);
     if ((flags & ERROR_CAUSE) !== 0) hide(error, 'cause', this.readAny());
     if ((flags & ERROR_LIST) !== 0) hide(error, 'errors', this.readAny());
     return error;
@@ -420,6 +417,15 @@ export class ValueReader {
     const boxable = typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string';
     return boxable || typeof value === 'bigint' ? Object(value) : corrupt('a boxed primitive in a value is none');
   }
+}
+
+/** An error of the built-in class with that name; of `Error`, and called so, for any other name. */
+export function makeError(name: string, message: string, stack: string | undefined): Error {
+  const Type = ERROR_CLASSES.get(name) ?? Error;
+  const error = name === 'AggregateError' ? new AggregateError([], message) : new Type(message);
+  hide(error, 'stack', stack);
+  if (error.name !== name) hide(error, 'name', name);
+  return error;
 }
 
 function hide(error: Error, name: string, value: unknown): void {

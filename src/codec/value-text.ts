@@ -105,6 +105,7 @@ export function readLongText(bytes: Uint8Array, start: number, end: number): str
   if (form > TEXT_UTF16 || textEnd <= start) corrupt('the text of a value has a wrong trailer');
   const size = readUnsigned(bytes, textEnd, count);
   const at = textEnd - size;
+  if (size === 0 || (form === TEXT_LATIN1 && size < TEXT_LONG)) corrupt('the text of a value has a wrong trailer');
   if (at <= start) corrupt('the text of a value is longer than the value');
   if (size > MAX_VALUE_TEXT_UNITS * (form === TEXT_LATIN1 ? 1 : 2))
     corrupt('the text of a value is longer than any can be');
