@@ -1,0 +1,134 @@
+/**
+ * A real ext4 on a loop device, whose power can be cut: `EXT4_IOC_SHUTDOWN` without a flush of the journal stops the file
+ * system at once, what was not synced is lost, and mounting again recovers it as after a power failure. Needs root.
+ *
+ * Whatever happens, the mount and its loop device go: at `dispose`, at the end of this process, or, where that was killed,
+ * when the next one makes a volume.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const NAME = 'sop-volume-';
+/** The ioctl `_IOR('X', 125, u32)` with the flag "no log flush". */
+const CUT = `
+import fcntl, os, struct, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.ioctl(fd, 0x8004587d, struct.pack('I', 2))
+`;
+
+const mounted = new Set<LoopVolume>();
+process.on('exit', () => {
+  for (const volume of mounted) volume.dispose();
+});
+
+function run(program: string, ...args: string[]): void {
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+export class LoopVolume {
+  /** Where it is mounted. */
+  readonly path: string;
+  readonly #home: string;
+  readonly #image: string;
+
+  constructor(sizeBytes: number) {
+    sweep();
+    this.#home = mkdtempSync(join(tmpdir(), `${NAME}${process.pid}-`));
+    this.#image = join(this.#home, 'image');
+    this.path = join(this.#home, 'mount');
+    mkdirSync(this.path);
+    writeFileSync(this.#image, '');
+    truncateSync(this.#image, sizeBytes);
+    mounted.add(this);
+    try {
+      run('mkfs.ext4', '-q', '-F', '-m', '0', this.#image);
+      this.mount();
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  mount(...options: string[]): void {
+    // The loop device is let go of by the kernel with the last unmount.
+    run('mount', '-t', 'ext4', '-o', ['loop', ...options].join(','), this.#image, this.path);
+  }
+
+  /** Nobody may have a file open on it. */
+  unmount(): void {
+    run('umount', this.path);
+  }
+
+  /** The power is gone now: no byte reaches the disk any more, every call on an open file fails. Takes some 20 ms. */
+  cut(): void {
+    run('python3', '-c', CUT, this.path);
+  }
+
+  dispose(): void {
+    if (!mounted.delete(this)) return;
+    clear(this.#home);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function clear(home: string): void {
+  spawnSync('umount', ['-l', join(home, 'mount')], { stdio: 'ignore' });
+  rmSync(home, { recursive: true, force: true });
+}
+
+/** Volumes of processes that are gone. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(new RegExp(`^${NAME}(\\d+)-`).exec(name)?.[1] ?? 0);
+    if (pid > 0 && !isAlive(pid)) clear(join(tmpdir(), name));
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Why there can be no such volume here; undefined where there can. */
+export function whyNoVolume(): string | undefined {
+  if (process.platform !== 'linux') return 'needs Linux';
+  if (process.getuid?.() !== 0) return 'needs root';
+  try {
+    const volume = new LoopVolume(8 << 20);
+    try {
+      volume.cut();
+    } finally {
+      volume.dispose();
+    }
+    return undefined;
+  } catch (error) {
+    return `no loop-mounted ext4 here: ${String((error as { stderr?: Buffer }).stderr ?? error).trim()}`;
+  }
+}
+
+/** A folder seen through a mount that refuses every write; undefined where this user may not mount. */
+export function readOnlyView(folder: string): { path: string; [Symbol.dispose](): void } | undefined {
+  const path = mkdtempSync(join(tmpdir(), 'sop-view-'));
+  const remove = (): void => {
+    spawnSync('umount', ['-l', path], { stdio: 'ignore' });
+    // Never recursively: what lies below may still be somebody's folder.
+    rmdirSync(path);
+  };
+  try {
+    run('mount', '--bind', folder, path);
+    run('mount', '-o', 'remount,bind,ro', path);
+  } catch {
+    remove();
+    return undefined;
+  }
+  return { path, [Symbol.dispose]: remove };
+}
