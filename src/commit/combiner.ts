@@ -63,6 +63,7 @@ export class Combiner {
   #inFlight = 0;
   #scheduled = false;
   #exclusive = false;
+  #exclusiveWaiting = 0;
   #waitingForIdle: (() => void)[] = [];
   #stopped: unknown;
   #unsettled: CommitRequest[] = [];
@@ -92,11 +93,17 @@ export class Combiner {
 
   /** Runs `work` with no batch in flight and none begun until it has ended. */
   async exclusive<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#exclusive || this.#inFlight > 0 || this.#recovering) {
-      await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+    // Who waits here holds new batches back, else a busy queue would keep it waiting for ever.
+    this.#exclusiveWaiting++;
+    try {
+      while (this.#exclusive || this.#inFlight > 0 || this.#recovering) {
+        await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+      }
+      if (this.#stopped !== undefined) throw this.#stopped;
+      this.#exclusive = true;
+    } finally {
+      this.#exclusiveWaiting--;
     }
-    if (this.#stopped !== undefined) throw this.#stopped;
-    this.#exclusive = true;
     try {
       return await work();
     } finally {
@@ -143,7 +150,7 @@ export class Combiner {
   }
 
   #mayCombine(): boolean {
-    return !this.#exclusive && !this.#recovering && this.#stopped === undefined;
+    return !this.#exclusive && this.#exclusiveWaiting === 0 && !this.#recovering && this.#stopped === undefined;
   }
 
   #schedule(): void {

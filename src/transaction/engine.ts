@@ -46,7 +46,7 @@ import { Transaction, type TransactionHost } from './transaction.ts';
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
 const DEFAULT_TABLE_BYTES = 64 * 1024 * 1024;
-const MIN_TABLE_BYTES = 256 * 1024;
+const MIN_TABLE_BYTES = 64 * 1024;
 const MAX_SPILL_BYTES = 16 * 1024 * 1024;
 /** A lone client's commits run on the calling thread; now and then the event loop gets its turn all the same. */
 const TURN_MS = 8;

@@ -1,0 +1,146 @@
+/**
+ * A model of the engine for crash and model tests: transactions as lists of operations on a few stores, each marked by a row of
+ * its own, so that what is found on disk says which transactions are in and in which order.
+ */
+import { expect } from 'vitest';
+import { compareKeys, writeU32 } from '../../src/base/bytes.ts';
+import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
+
+export const MARK_STORE = 99;
+export const STORES = [100, 101, 102];
+
+export type Operation =
+  | { readonly kind: 'put'; readonly store: number; readonly key: string; readonly length: number; readonly fill: number }
+  | { readonly kind: 'remove'; readonly store: number; readonly key: string }
+  | { readonly kind: 'clear'; readonly store: number; readonly lower: string; readonly upper: string | undefined };
+
+export interface ModelCommit {
+  readonly id: number;
+  readonly operations: readonly Operation[];
+}
+
+export interface Chance {
+  below(limit: number): number;
+}
+
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Random operations: short and long values, values for segments, removals, cleared ranges. */
+export function drawCommit(id: number, random: Chance, keys: number, longest: number): ModelCommit {
+  const operations: Operation[] = [];
+  const count = 1 + random.below(8);
+  for (let i = 0; i < count; i++) operations.push(drawOperation(random, keys, longest));
+  return { id, operations };
+}
+
+function drawOperation(random: Chance, keys: number, longest: number): Operation {
+  const store = STORES[random.below(STORES.length)] as number;
+  const key = `key-${random.below(keys).toString().padStart(5, '0')}`;
+  const choice = random.below(20);
+  if (choice < 13) {
+    const length = random.below(8) === 0 ? random.below(longest) : random.below(200);
+    return { kind: 'put', store, key, length, fill: random.below(255) };
+  }
+  if (choice < 18) return { kind: 'remove', store, key };
+  const upper = random.below(10) === 0 ? undefined : `key-${random.below(keys).toString().padStart(5, '0')}`;
+  return { kind: 'clear', store, lower: key, upper };
+}
+
+/** The cell of a put: flags and the bytes of its value. */
+export function valueOf(operation: { readonly length: number; readonly fill: number }): Uint8Array {
+  const value = new Uint8Array(operation.length);
+  for (let i = 0; i < value.length; i++) value[i] = operation.fill + i * 7;
+  return value;
+}
+
+export function markKey(id: number): Uint8Array {
+  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
+}
+
+export function applyTo(transaction: EngineTransaction, commit: ModelCommit): void {
+  for (const operation of commit.operations) {
+    if (operation.kind === 'put') put(transaction, operation.store, bytesOf(operation.key), valueOf(operation));
+    else if (operation.kind === 'remove') {
+      const key = bytesOf(operation.key);
+      transaction.remove(operation.store, key, 0, key.length, undefined);
+    } else {
+      transaction.removeRange(operation.store, bytesOf(operation.lower), operation.upper === undefined ? undefined : bytesOf(operation.upper));
+    }
+  }
+  const mark = new Uint8Array(5);
+  writeU32(mark, 1, commit.operations.length);
+  const key = markKey(commit.id);
+  transaction.put(MARK_STORE, key, 0, key.length, mark, 0, mark.length, undefined);
+}
+
+function put(transaction: EngineTransaction, store: number, key: Uint8Array, value: Uint8Array): void {
+  if (value.length > 65_536) {
+    const reference = transaction.writeValue(store, key, 0, key.length, value);
+    const cell = new Uint8Array(1 + reference.length);
+    cell[0] = 1;
+    cell.set(reference, 1);
+    transaction.put(store, key, 0, key.length, cell, 0, cell.length, undefined);
+    return;
+  }
+  const cell = new Uint8Array(1 + value.length);
+  cell.set(value, 1);
+  transaction.put(store, key, 0, key.length, cell, 0, cell.length, undefined);
+}
+
+export type Content = Map<number, Map<string, Uint8Array>>;
+
+export function applyToModel(content: Content, commit: ModelCommit): void {
+  for (const operation of commit.operations) {
+    const store = content.get(operation.store) ?? new Map<string, Uint8Array>();
+    content.set(operation.store, store);
+    if (operation.kind === 'put') store.set(operation.key, valueOf(operation));
+    else if (operation.kind === 'remove') store.delete(operation.key);
+    else {
+      for (const key of [...store.keys()]) {
+        if (key >= operation.lower && (operation.upper === undefined || key < operation.upper)) store.delete(key);
+      }
+    }
+  }
+}
+
+/** Which commits are in, oldest first, by their marks. */
+export function readMarks(transaction: EngineTransaction): number[] {
+  const marks: { id: number; version: number }[] = [];
+  const cursor = transaction.cursor(MARK_STORE);
+  cursor.waits = true;
+  for (let step = cursor.first(); step === 1; step = cursor.next()) {
+    const at = cursor.keyStart;
+    const [a, b, c, d] = cursor.keyBytes.subarray(at, at + 4) as unknown as [number, number, number, number];
+    marks.push({ id: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0, version: cursor.version });
+  }
+  return marks.sort((x, y) => x.version - y.version).map((mark) => mark.id);
+}
+
+/** Everything the engine shows is what the model has, key by key, forward, backward and by count. */
+export function expectContent(transaction: EngineTransaction, content: Content): void {
+  transaction.waits = true;
+  for (const store of STORES) {
+    const expected = [...(content.get(store) ?? new Map<string, Uint8Array>())].sort(([a], [b]) => compareKeys(bytesOf(a), bytesOf(b)));
+    const cursor = transaction.cursor(store);
+    cursor.waits = true;
+    let at = 0;
+    for (let step = cursor.first(); step === 1; step = cursor.next(), at++) {
+      const [key, value] = expected[at] ?? ['nothing more', new Uint8Array(0)];
+      const found = new TextDecoder().decode(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd));
+      if (found !== key) expect(found, `store ${store}, entry ${at}`).toBe(key);
+      const cell = cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd);
+      const bytes = ((cell[0] as number) & 1) === 0 ? cell.subarray(1) : transaction.readValueSync(cell, 0, cell.length);
+      if (compareKeys(bytes, value) !== 0) expect([...bytes.subarray(0, 20)], `value of ${key} in store ${store}`).toEqual([...value.subarray(0, 20)]);
+    }
+    expect(at, `entries of store ${store}`).toBe(expected.length);
+    expect(transaction.count(store, undefined, undefined), `count of store ${store}`).toBe(expected.length);
+    let back = expected.length;
+    for (let step = cursor.last(); step === 1; step = cursor.previous()) back--;
+    expect(back, `entries of store ${store}, backward`).toBe(0);
+  }
+}
+
+export async function expectSound(engine: EngineApi): Promise<void> {
+  const report = await engine.verify();
+  expect(report.problems).toEqual([]);
+}
