@@ -10,12 +10,14 @@ import { crc32c } from '../base/checksum.ts';
 import { IMAGE_TARGET_BYTES, MAX_KEY_BYTES } from '../base/limits.ts';
 import { hashEntry } from './entry-hash.ts';
 import {
+  copyKey,
   IMAGE_HEADER_BYTES,
   IMAGE_HEADER_WORDS,
   IMAGE_LAYOUT,
   IMAGE_MAGIC,
   type ImageViews,
   imageBaseNumber,
+  imageNewest,
   imagePrefixLength,
   imageSize,
   LONGEST_IMAGE_BYTES,
@@ -30,6 +32,9 @@ const LARGEST_DELTA = 0xffff_ffff;
 /** An inner image of long keys may pass the usual size to hold two children: with one, trees would not get narrower. */
 const LEAST_CHILDREN = 2;
 
+const keyScratch = new Uint8Array(MAX_KEY_BYTES);
+const otherScratch = new Uint8Array(MAX_KEY_BYTES);
+
 /** Staged entry `i`: key `keys[keyStarts[i], keyStarts[i + 1])`, cell `cells[cellStarts[i], cellStarts[i + 1])`. */
 export class ImageBuilder {
   readonly level: number;
@@ -42,7 +47,7 @@ export class ImageBuilder {
   readonly keyStarts = new Int32Array(MAX_STAGED + 1);
   readonly cellStarts = new Int32Array(MAX_STAGED + 1);
   readonly versions = new Float64Array(MAX_STAGED);
-  /** Owner's mark per entry (where an entry came from); copied by `appendFrom`, otherwise not looked at. */
+  /** Owner's mark per entry (where it came from); carried along, otherwise not looked at. */
   readonly marks = new Int32Array(MAX_STAGED);
   readonly hashLow = new Uint32Array(MAX_STAGED);
   readonly hashHigh = new Uint32Array(MAX_STAGED);
@@ -154,77 +159,162 @@ export class ImageBuilder {
    * entry that no longer fits.
    */
   appendImage(views: ImageViews, base: number, from: number, to: number, mark: number): number {
-    const u32 = views.u32;
-    const bytes = views.bytes;
+    let end = to;
+    if (!this.#fitsImage(views, base, from, to)) {
+      // Sizes only grow with the number of entries: halve the range of ends until fitting and not fitting are neighbours.
+      let fitting = from;
+      while (end - fitting > 1) {
+        const middle = (fitting + end) >>> 1;
+        if (this.#fitsImage(views, base, from, middle)) fitting = middle;
+        else end = middle;
+      }
+      end = fitting;
+    }
+    assert(end > from || this.count > 0, 'an entry fits an image');
+    if (end > from) this.#takeImage(views, base, from, end, mark);
+    return end;
+  }
+
+  /** Whether all of `[from, to)` of a leaf image may be staged behind what is there. */
+  #fitsImage(views: ImageViews, base: number, from: number, to: number): boolean {
+    const { u32 } = views;
+    const slots = slotsWord(views, base);
+    const imagePrefix = imagePrefixLength(views, base);
+    const first = u32[slots + from] as number;
+    const end = u32[slots + to] as number;
+    const keyBytes = (end & 0xffff) - (first & 0xffff) + (to - from) * imagePrefix;
+    const cellBytes = (end >>> 16) - (first >>> 16);
+    if (this.count === 0) {
+      this.keyStarts[0] = 0;
+      this.cellStarts[0] = 0;
+    }
+    const count = this.count + to - from;
+    if (count > MAX_STAGED) return false;
+    // Sharing nothing is the worst that can be: far from the end there is no need to look at keys.
+    const most = this.#sizeWith(count, 0, keyBytes, cellBytes);
+    if (count > 1 && most <= IMAGE_TARGET_BYTES) return this.#fitsVersions(views, base, from, to);
+    // What all would share is what the first and the last of all share.
+    const keyLength = copyKey(views, base, to - 1, keyScratch, 0);
+    let prefix = keyLength;
+    if (this.count > 0) prefix = this.#sharedWith(keyScratch, 0, keyLength);
+    else if (to - from > 1) {
+      const other = copyKey(views, base, from, otherScratch, 0);
+      prefix = imagePrefix;
+      while (prefix < other && prefix < keyLength && otherScratch[prefix] === keyScratch[prefix]) prefix++;
+    }
+    const size = this.#sizeWith(count, prefix, keyBytes, cellBytes);
+    return this.#fits(count, size, this.#lowest) && this.#fitsVersions(views, base, from, to);
+  }
+
+  /** Whether the versions of `[from, to)` lie near enough to the staged ones. */
+  #fitsVersions(views: ImageViews, base: number, from: number, to: number): boolean {
+    const baseNumber = imageBaseNumber(views, base);
+    const newest = imageNewest(views, base);
+    const lowest = this.count === 0 || baseNumber < this.#lowest ? baseNumber : this.#lowest;
+    const highest = this.count === 0 || newest > this.#highest ? newest : this.#highest;
+    if (highest - lowest <= LARGEST_DELTA) return true;
+    // The image's own bounds are too wide for the staged ones: look at the entries meant, one by one.
+    const versions = versionsWord(views, base);
+    let low = this.count === 0 ? Number.POSITIVE_INFINITY : this.#lowest;
+    let high = this.count === 0 ? 0 : this.#highest;
+    for (let i = from; i < to; i++) {
+      const version = baseNumber + (views.u32[versions + i] as number);
+      if (version < low) low = version;
+      if (version > high) high = version;
+    }
+    return high - low <= LARGEST_DELTA;
+  }
+
+  /** Stages `[from, to)` of a leaf image; that it fits is known. The cells are one piece. */
+  #takeImage(views: ImageViews, base: number, from: number, to: number, mark: number): void {
+    const { u32, bytes } = views;
     const slots = slotsWord(views, base);
     const versions = versionsWord(views, base);
     const baseNumber = imageBaseNumber(views, base);
     const prefix = imagePrefixLength(views, base);
     const prefixAt = base + IMAGE_HEADER_BYTES;
-    let slot = u32[slots + from] as number;
-    for (let i = from; i < to; i++) {
-      const next = u32[slots + i + 1] as number;
-      const keyAt = this.count === 0 ? 0 : (this.keyStarts[this.count] as number);
-      const suffixStart = base + (slot & 0xffff);
-      const keyLength = prefix + (next & 0xffff) - (slot & 0xffff);
-      if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
-      const keys = this.keys;
-      for (let k = 0; k < prefix; k++) keys[keyAt + k] = bytes[prefixAt + k] as number;
-      for (let k = prefix, s = suffixStart; k < keyLength; k++, s++) keys[keyAt + k] = bytes[s] as number;
-      const version = baseNumber + (u32[versions + i] as number);
-      if (!this.#appendStagedKey(keyAt, keyLength, bytes, base + (slot >>> 16), base + (next >>> 16), version)) return i;
-      this.marks[this.count - 1] = mark;
-      slot = next;
-    }
-    return to;
-  }
-
-  /** As `append`, for a key that already lies behind the staged ones. */
-  #appendStagedKey(
-    keyAt: number,
-    keyLength: number,
-    cell: Uint8Array,
-    cellStart: number,
-    cellEnd: number,
-    version: number,
-  ): boolean {
-    const index = this.count;
-    const cellLength = cellEnd - cellStart;
-    const prefix = index === 0 ? keyLength : this.#sharedWith(this.keys, keyAt, keyLength);
-    if (!this.#fits(index + 1, this.#sizeWithFirst(index, prefix, keyLength, cellLength), version)) {
-      assert(index > 0, 'an entry fits an image');
-      return false;
-    }
+    const firstSlot = u32[slots + from] as number;
+    const endSlot = u32[slots + to] as number;
+    let index = this.count;
+    let keyAt = this.keyStarts[index] as number;
     const cellAt = this.cellStarts[index] as number;
-    if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
-    copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
-    this.#commit(index, prefix, keyAt + keyLength, cellAt + cellLength, version);
-    return true;
+    const keysEnd = keyAt + (endSlot & 0xffff) - (firstSlot & 0xffff) + (to - from) * prefix;
+    const cellsEnd = cellAt + (endSlot >>> 16) - (firstSlot >>> 16);
+    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
+    const keys = this.keys;
+    const cellShift = cellAt - (firstSlot >>> 16);
+    let lowest = index === 0 ? Number.POSITIVE_INFINITY : this.#lowest;
+    let highest = index === 0 ? 0 : this.#highest;
+    let suffix = base + (firstSlot & 0xffff);
+    for (let i = from; i < to; i++, index++) {
+      const next = u32[slots + i + 1] as number;
+      for (let k = 0; k < prefix; k++) keys[keyAt++] = bytes[prefixAt + k] as number;
+      const suffixEnd = base + (next & 0xffff);
+      for (; suffix < suffixEnd; suffix++) keys[keyAt++] = bytes[suffix] as number;
+      this.keyStarts[index + 1] = keyAt;
+      this.cellStarts[index + 1] = (next >>> 16) + cellShift;
+      const version = baseNumber + (u32[versions + i] as number);
+      this.versions[index] = version;
+      if (version < lowest) lowest = version;
+      if (version > highest) highest = version;
+      this.marks[index] = mark;
+    }
+    copyBytes(bytes, base + (firstSlot >>> 16), base + (endSlot >>> 16), this.cells, cellAt);
+    this.count = index;
+    this.#lowest = lowest;
+    this.#highest = highest;
+    this.#prefixLength = this.#sharedOf(0, this.count - 1);
   }
 
-  /** Stages everything another builder has, whatever the size becomes (the result is cut into two images). */
-  appendAll(other: ImageBuilder): void {
-    for (let i = 0; i < other.count; i++) {
-      const index = this.count;
-      assert(index < MAX_STAGED, 'two images fit the stage');
-      const keyStart = other.keyStarts[i] as number;
-      const keyLength = (other.keyStarts[i + 1] as number) - keyStart;
-      const cellStart = other.cellStarts[i] as number;
-      const cellLength = (other.cellStarts[i + 1] as number) - cellStart;
-      const prefix = index === 0 ? keyLength : this.#sharedWith(other.keys, keyStart, keyLength);
-      const keyAt = index === 0 ? 0 : (this.keyStarts[index] as number);
-      const cellAt = index === 0 ? 0 : (this.cellStarts[index] as number);
-      if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
-      if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
-      copyBytes(other.keys, keyStart, keyStart + keyLength, this.keys, keyAt);
-      copyBytes(other.cells, cellStart, cellStart + cellLength, this.cells, cellAt);
+  /** Stages the entries `[from, to)` of another builder, whatever the size becomes. */
+  appendStaged(other: ImageBuilder, from: number, to: number): void {
+    assert(this.count + to - from <= MAX_STAGED, 'what is staged in another builder fits this one');
+    if (from === to) return;
+    let index = this.count;
+    if (index === 0) {
       this.keyStarts[0] = 0;
       this.cellStarts[0] = 0;
-      this.#commit(index, prefix, keyAt + keyLength, cellAt + cellLength, other.versions[i] as number);
+      this.#lowest = Number.POSITIVE_INFINITY;
+      this.#highest = 0;
+    }
+    const keyStart = other.keyStarts[from] as number;
+    const cellStart = other.cellStarts[from] as number;
+    const keyShift = (this.keyStarts[index] as number) - keyStart;
+    const cellShift = (this.cellStarts[index] as number) - cellStart;
+    const keysEnd = (other.keyStarts[to] as number) + keyShift;
+    const cellsEnd = (other.cellStarts[to] as number) + cellShift;
+    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
+    copyBytes(other.keys, keyStart, other.keyStarts[to] as number, this.keys, keyStart + keyShift);
+    copyBytes(other.cells, cellStart, other.cellStarts[to] as number, this.cells, cellStart + cellShift);
+    for (let i = from; i < to; i++, index++) {
+      this.keyStarts[index + 1] = (other.keyStarts[i + 1] as number) + keyShift;
+      this.cellStarts[index + 1] = (other.cellStarts[i + 1] as number) + cellShift;
+      const version = other.versions[i] as number;
+      this.versions[index] = version;
+      if (version < this.#lowest) this.#lowest = version;
+      if (version > this.#highest) this.#highest = version;
       this.marks[index] = other.marks[i] as number;
       this.hashLow[index] = other.hashLow[i] as number;
       this.hashHigh[index] = other.hashHigh[i] as number;
     }
+    this.count = index;
+    this.#prefixLength = this.#sharedOf(0, this.count - 1);
+  }
+
+  /** What two staged keys share, and so all between them. */
+  #sharedOf(one: number, other: number): number {
+    const keys = this.keys;
+    const first = this.keyStarts[one] as number;
+    const last = this.keyStarts[other] as number;
+    const limit = Math.min(
+      (this.keyStarts[one + 1] as number) - first,
+      (this.keyStarts[other + 1] as number) - last,
+    );
+    let i = 0;
+    while (i < limit && keys[first + i] === keys[last + i]) i++;
+    return i;
   }
 
   /** Hashes staged entry `index` into `entryHash`. */
@@ -242,13 +332,7 @@ export class ImageBuilder {
   /** What the keys of `[from, to)` share. */
   prefixOf(from: number, to: number): number {
     if (from === 0 && to === this.count) return this.#prefixLength;
-    const keys = this.keys;
-    const first = this.keyStarts[from] as number;
-    const last = this.keyStarts[to - 1] as number;
-    const limit = Math.min((this.keyStarts[from + 1] as number) - first, (this.keyStarts[to] as number) - last);
-    let i = 0;
-    while (i < limit && keys[first + i] === keys[last + i]) i++;
-    return i;
+    return this.#sharedOf(from, to - 1);
   }
 
   /** Bytes of one image with the staged entries `[from, to)`. */
@@ -259,16 +343,25 @@ export class ImageBuilder {
     return imageSize(this.level === 0, to - from, prefix, keyBytes - (to - from) * prefix, cellBytes);
   }
 
-  /** Where to cut the staged entries so that both parts weigh about the same and neither is empty. */
-  middle(): number {
-    const total = (this.keyStarts[this.count] as number) + (this.cellStarts[this.count] as number) + 12 * this.count;
-    let at = 1;
-    while (at < this.count - 1) {
-      const weight = (this.keyStarts[at] as number) + (this.cellStarts[at] as number) + 12 * at;
-      if (2 * weight >= total) break;
-      at++;
+  /** About how much the staged entries weigh, compared with those of another builder. */
+  get weight(): number {
+    return this.count === 0 ? 0 : this.#weightBefore(this.count);
+  }
+
+  #weightBefore(index: number): number {
+    return (this.keyStarts[index] as number) + (this.cellStarts[index] as number) + 12 * index;
+  }
+
+  /** How many of the first entries weigh about so much; neither none nor all (there must be two). */
+  cutAt(weight: number): number {
+    let low = 1;
+    let high = this.count - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#weightBefore(middle) < weight) low = middle + 1;
+      else high = middle;
     }
-    return at;
+    return low;
   }
 
   /** Writes the staged entries `[from, to)` as one finished image at the start of `into`; answers its length. */
@@ -349,7 +442,7 @@ export function imageChecksum(bytes: Uint8Array, start: number, length: number):
 
 /** Short pieces byte by byte: a call of `set` costs as much as about 40 bytes do. */
 export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
-  if (end - start > 64) to.set(from.subarray(start, end), at);
+  if (end - start > 48) to.set(from.subarray(start, end), at);
   else for (let i = start; i < end; i++) to[at++] = from[i] as number;
 }
 

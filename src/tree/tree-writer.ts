@@ -194,25 +194,28 @@ export class TreeWriter {
 
   /** Writes what a level holds back; `even` shares a small rest out between the last two images. */
   #flush(pair: WriterLevel, level: number, even: boolean): void {
-    const { older, newer, spare } = pair;
-    if (even && older.count > 0 && newer.count > 0 && newer.size < LEAST_IMAGE_BYTES) {
-      spare.reset();
-      spare.appendAll(older);
-      spare.appendAll(newer);
-      const middle = spare.middle();
-      const fits = (size: number): boolean => size <= IMAGE_TARGET_BYTES;
-      if (fits(spare.sizeOf(0, middle)) && fits(spare.sizeOf(middle, spare.count))) {
-        this.#emit(spare, 0, middle, level);
-        this.#emit(spare, middle, spare.count, level);
-        older.reset();
-        newer.reset();
-        return;
-      }
+    const { older, newer } = pair;
+    if (even && older.count > 1 && newer.count > 0 && newer.size < LEAST_IMAGE_BYTES) {
+      if (this.#flushEvenly(pair, level)) return;
     }
     if (older.count > 0) this.#emit(older, 0, older.count, level);
     if (newer.count > 0) this.#emit(newer, 0, newer.count, level);
     older.reset();
     newer.reset();
+  }
+
+  /** Moves the older image's last entries to the newer one so that both weigh about the same; false: they do not fit. */
+  #flushEvenly({ older, newer, spare }: WriterLevel, level: number): boolean {
+    const cut = older.cutAt((older.weight + newer.weight) / 2);
+    spare.reset();
+    spare.appendStaged(older, cut, older.count);
+    spare.appendStaged(newer, 0, newer.count);
+    if (spare.size > IMAGE_TARGET_BYTES) return false;
+    this.#emit(older, 0, cut, level);
+    this.#emit(spare, 0, spare.count, level);
+    older.reset();
+    newer.reset();
+    return true;
   }
 
   /** Writes one image and hands it to the level above. */
