@@ -99,7 +99,7 @@ export class StoreCodec {
     const short = new Uint8Array(valueStart + reference.length);
     short.set(cell.subarray(0, valueStart));
     short.set(reference, valueStart);
-    short[0] = (cell[0] as number) | CELL_SEPARATE;
+    short[0] = ((cell[0] as number) & ~CELL_APART) | CELL_SEPARATE;
     return short;
   }
 
