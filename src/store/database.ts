@@ -1,8 +1,13 @@
 /** A database: opening, transactions with retries, the catalog, upkeep, closing. */
 import { ClosedError, InvalidArgumentError, ReadOnlyError, SopError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
+import { memoryEnv } from '../env/memory-env.ts';
+import { hasNativeModule, nodeEnv } from '../env/node-env.ts';
+import { portableEnv } from '../env/portable-env.ts';
+import { openEngine } from '../transaction/engine.ts';
 import type {
   EngineApi,
+  EngineOptions,
   EngineStats,
   TransactionKind,
   VerifyProgress as EngineVerifyProgress,
@@ -11,6 +16,7 @@ import type {
 import { Catalog } from './catalog.ts';
 import { checkStoreName } from './define-store.ts';
 import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
+import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
 import { type AttemptLimits, checkLimits, type RetryOptions, withRetries } from './retry.ts';
 import { ShapeStore } from './shape-store.ts';
 import { Transaction } from './transaction.ts';
@@ -37,6 +43,7 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
+const MEMORY_FOLDER = 'memory';
 const KINDS: readonly string[] = ['write', 'read', 'noCheck'];
 
 /**
@@ -53,6 +60,28 @@ export class Database implements AsyncDisposable {
     this.#engine = engine;
     this.#env = env;
     this.#catalog = new Catalog(engine, new ShapeStore(engine));
+  }
+
+  /**
+   * Opens the database in a folder, creating both where there is none. Errors: `DatabaseLockedError` (naming pid, host and
+   * since when) where it is open already, in this process or another; `DatabaseNotFoundError` with `readOnly` or
+   * `create: false`; `FormatUnsupportedError`; `CorruptionError`; `IoError`; `NativeMissingError` where this platform can only
+   * read; `InvalidArgumentError` for options that make no sense.
+   */
+  static async open(folder: string, options: OpenOptions = {}): Promise<Database> {
+    const engineOptions = toEngineOptions(folder, options);
+    const env = options.readOnly === true && !hasNativeModule() ? portableEnv() : nodeEnv();
+    return Database.openWith(env, engineOptions);
+  }
+
+  /** A new database whose files are in memory: the same engine, gone when it is closed. */
+  static async memory(options: MemoryOptions = {}): Promise<Database> {
+    return Database.openWith(memoryEnv(), toMemoryOptions(MEMORY_FOLDER, options));
+  }
+
+  /** For database builders and tests: a database in a world of their own. */
+  static async openWith(env: Env, options: EngineOptions): Promise<Database> {
+    return new Database(await openEngine(env, options), env);
   }
 
   get folder(): string {

@@ -39,6 +39,17 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
   'redis',
 ]);
 
+const MEMORY_OPTIONS: readonly string[] = ['cacheBytes', 'tableBytes', 'maxSizeBytes', 'onBackgroundError'];
+
+/** The same for a database in memory. */
+export function toMemoryOptions(folder: string, options: MemoryOptions): EngineOptions {
+  const other = Object.keys(options).find((name) => !MEMORY_OPTIONS.includes(name));
+  if (other !== undefined) {
+    throw new InvalidArgumentError(`a database in memory has no option '${other}'; there are: ${MEMORY_OPTIONS.join(', ')}`);
+  }
+  return toEngineOptions(folder, options);
+}
+
 /** Throws `InvalidArgumentError` for what no database can be opened with. */
 export function toEngineOptions(folder: string, options: OpenOptions): EngineOptions {
   if (typeof folder !== 'string' || folder === '') {

@@ -63,10 +63,10 @@ export async function at(core: StoreCore, position: number): Promise<unknown> {
   mustBePosition(position);
   const place = position < 0 ? (await count(core, undefined)) + position : position;
   if (place < 0) return undefined;
-  const cursor = core.takeCursor();
   for (;;) {
     core.mustBeOpen();
     core.etx.waits = false;
+    const cursor = core.takeCursor();
     cursor.waits = false;
     const found = core.etx.seekRank(core.storeId, place, cursor);
     if (found !== NOT_LOADED) return finishAt(core, cursor, found === FOUND, core.entryAt);
@@ -100,6 +100,6 @@ function finishAt<T>(
   const upper = found ? keySuccessor(copyBytes(cursor.keyBytes, cursor.keyStart, cursor.keyEnd)) : undefined;
   core.etx.noteRange(core.storeId, undefined, upper);
   const entry = found ? read.call(core, cursor) : undefined;
-  core.giveBackCursor(cursor);
+  core.giveBackCursor(cursor, core.etx.changeCount);
   return entry;
 }

@@ -10,7 +10,7 @@
  */
 import { compareBytes, compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
-import { isSeparate, separateLength } from './store-codec.ts';
+import { isSeparate, separateLength, toVersion } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 
 export interface ScanOptions {
@@ -142,7 +142,7 @@ export class Scan<T> {
       this.#core.transaction.openScans.delete(this);
       this.#note();
     }
-    if (this.#cursor !== undefined) this.#core.giveBackCursor(this.#cursor);
+    if (this.#cursor !== undefined) this.#core.giveBackCursor(this.#cursor, this.#changeCount);
     this.#cursor = undefined;
   }
 
@@ -164,11 +164,14 @@ export class Scan<T> {
       return;
     }
     if (this.#at > 0) this.#lastKey = this.#keyOf(this.#at - 1);
-    const changed = this.#changeCount !== this.#core.etx.changeCount;
-    if (changed || this.#at < this.#items.length) {
+    if (this.#changeCount !== this.#core.etx.changeCount) {
+      this.#changeCount = this.#core.etx.changeCount;
       this.#mustSeek = true;
       this.#reachedEnd = false;
-      this.#changeCount = this.#core.etx.changeCount;
+      // A cursor opened before the store's first change does not see it.
+      this.#cursor = undefined;
+      // Whoever changes something at each entry would fetch the batch again for each of them.
+      this.#batchSize = 1;
     }
     this.#items = [];
     this.#at = 0;
@@ -242,7 +245,8 @@ export class Scan<T> {
   }
 
   #pushEntry(cursor: EntryCursor, key: unknown, waits: boolean): void {
-    const { cellBytes, cellStart, cellEnd, version } = cursor;
+    const { cellBytes, cellStart, cellEnd } = cursor;
+    const version = toVersion(cursor.version);
     const { codec, etx } = this.#core;
     if (!isSeparate(cellBytes, cellStart)) {
       this.#items.push({ key, value: codec.readValue(cellBytes, cellStart, cellEnd), version } as T);

@@ -27,6 +27,14 @@ export function separateLength(cell: Uint8Array, end: number): number {
   return readU32(cell, end - VALUE_REFERENCE_BYTES + REFERENCE_LENGTH_AT);
 }
 
+/** Numbers of the log are below this; what a transaction has changed itself reads as this or above. */
+const OWN_VERSION = 2 ** 48;
+
+/** The version of an entry as it is handed out: 0 for the transaction's own changes. */
+export function toVersion(version: number): number {
+  return version < OWN_VERSION ? version : 0;
+}
+
 const keyWriter = new KeyWriter();
 
 export class StoreCodec {

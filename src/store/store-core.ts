@@ -12,7 +12,7 @@ import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
-import { isSeparate, type StoreCodec } from './store-codec.ts';
+import { isSeparate, type StoreCodec, toVersion } from './store-codec.ts';
 import type { TransactionCore } from './transaction-core.ts';
 
 export class StoreCore {
@@ -26,6 +26,8 @@ export class StoreCore {
   /** Dropped or renamed by this very transaction. */
   gone = false;
   #spareCursor: EntryCursor | undefined;
+  /** The transaction's change count when the spare cursor was opened: after a change it would miss some. */
+  #spareChangeCount = -1;
 
   constructor(transaction: TransactionCore, name: string, storeId: number, codec: StoreCodec) {
     this.transaction = transaction;
@@ -123,12 +125,12 @@ export class StoreCore {
   }
 
   foundEntrySync(key: Uint8Array, keyLength: number): unknown {
-    const version = this.etx.foundVersion;
+    const version = toVersion(this.etx.foundVersion);
     return { key: this.#foundKey(key, keyLength), value: this.foundValueSync(), version };
   }
 
   async foundEntrySoon(key: Uint8Array, keyLength: number): Promise<unknown> {
-    const version = this.etx.foundVersion;
+    const version = toVersion(this.etx.foundVersion);
     const decoded = this.#foundKey(key, keyLength);
     return { key: decoded, value: await this.foundValueSoon(), version };
   }
@@ -139,7 +141,8 @@ export class StoreCore {
   }
 
   entryAtSync(at: EntryCursor): unknown {
-    const { cellBytes, cellStart, cellEnd, version } = at;
+    const { cellBytes, cellStart, cellEnd } = at;
+    const version = toVersion(at.version);
     const key = this.codec.readKey(at);
     if (!isSeparate(cellBytes, cellStart)) {
       return { key, value: this.codec.readValue(cellBytes, cellStart, cellEnd), version };
@@ -148,7 +151,8 @@ export class StoreCore {
   }
 
   async entryAt(at: EntryCursor): Promise<unknown> {
-    const { cellBytes, cellStart, cellEnd, version } = at;
+    const { cellBytes, cellStart, cellEnd } = at;
+    const version = toVersion(at.version);
     if (!isSeparate(cellBytes, cellStart)) return this.entryAtSync(at);
     const key = this.codec.readKey(at);
     const cell = copyBytes(cellBytes, cellStart, cellEnd);
@@ -240,14 +244,18 @@ export class StoreCore {
 
   // Cursors
 
-  /** A cursor of this store, perhaps one used before; give it back when it is done with. */
+  /** A cursor that sees all changes so far, perhaps one used before; give it back when it is done with. */
   takeCursor(): EntryCursor {
     const spare = this.#spareCursor;
     this.#spareCursor = undefined;
-    return spare ?? this.etx.cursor(this.storeId);
+    const { changeCount } = this.etx;
+    if (spare !== undefined && this.#spareChangeCount === changeCount) return spare;
+    return this.etx.cursor(this.storeId);
   }
 
-  giveBackCursor(cursor: EntryCursor): void {
+  /** `changeCount` as it was when the cursor was taken. */
+  giveBackCursor(cursor: EntryCursor, changeCount: number): void {
     this.#spareCursor = cursor;
+    this.#spareChangeCount = changeCount;
   }
 }
