@@ -156,6 +156,31 @@ describe('a decoder of keys', () => {
     fc.assert(fc.property(mutated, fc.constant(false), checkHostile), runs(10_000));
   });
 
+  it('refuses second forms of what has one form', () => {
+    const forms = [
+      ['38eda0bdedb88000', 'a surrogate pair in two halves'],
+      ['38c08000', 'a zero character in two bytes'],
+      ['38f08282ac00', 'a euro sign in four bytes'],
+      ['38f490808000', 'a code point that there is not'],
+      ['38010300', 'an escape of nothing'],
+      ['387f', 'a string without end'],
+      ['307fffffffffffffff', 'a Date at -0'],
+      ['30bfe0000000000000', 'a Date at half a millisecond'],
+      ['20fff8000000000001', 'another NaN'],
+      ['200007ffffffffffff', 'a negative NaN'],
+      ['28820001', 'a bigint with a leading zero'],
+      ['287f', 'a negative zero'],
+      ['28e5000101', 'a short bigint with a long head'],
+      ['28e6000101', 'a head beyond all heads'],
+      ['4001', 'bytes that end in an escape'],
+      ['5008', 'a tuple without end'],
+      ['00', 'no value at all'],
+    ];
+    for (const [bytes, what] of forms) {
+      expect(() => decode(new Uint8Array(Buffer.from(bytes as string, 'hex'))), what).toThrow(CorruptionError);
+    }
+  });
+
   it('refuses to nest without end', () => {
     expect(() => decode(new Uint8Array(1_000_000).fill(0x50))).toThrow(CorruptionError);
     expect(decode(encode(['still', 'works']))).toEqual(['still', 'works']);

@@ -287,6 +287,28 @@ describe('a value', () => {
     );
   });
 
+  it('is the same wherever the writer has to grow, and at every length that changes form', () => {
+    const registry = new ShapeRegistry();
+    for (let size = 900; size < 1040; size++) {
+      const value = {
+        raw: new Uint8Array(size),
+        a: 0.1,
+        b: 2 ** 47,
+        c: -0.2,
+        d: 'x'.repeat(size - 900),
+        e: 1 / 3,
+        f: 1e300,
+      };
+      const fresh = new ValueWriter();
+      encodeValue(value, fresh, registry);
+      expectSame(decodeValue(fresh.bytes, 0, fresh.length, registry), value);
+    }
+    for (const length of [63, 64, 65, 255, 256, 65535, 65536]) {
+      const value = { text: '\u00e9'.repeat(length), more: 'y' };
+      for (let i = 0; i < 20; i++) expectSame(there(value, registry), value);
+    }
+  });
+
   it('may be large', () => {
     const value = { bytes: new Uint8Array(5_000_000).fill(7), list: Array.from({ length: 50_000 }, (_, i) => ({ i })) };
     expectSame(there(value, new ShapeRegistry()), value);
@@ -447,6 +469,11 @@ describe('a decoder of values', () => {
     expect(decode(bytes)).toBe('x\u20acy\ufffd');
     bytes[3] = 0x20;
     expect(() => decode(bytes)).toThrow(CorruptionError);
+    // Damage after which the text is as long as before: a pair becomes U+FFFD and a blank.
+    const pair = encode('x\ud83d\ude00');
+    expect(pair[5]).toBe(0x80);
+    pair[5] = 0x20;
+    expect(() => decode(pair)).toThrow(/not UTF-8/);
   });
 });
 
