@@ -178,5 +178,7 @@ export interface EngineOptions {
   /** Bytes a memory table may take before a checkpoint starts. */
   readonly tableBytes?: number;
   readonly maxSizeBytes?: number;
+  /** Space kept ready ahead in the log, a multiple of 4096 (default 1 MiB). Less where disks are small. */
+  readonly logReserveBytes?: number;
   readonly onBackgroundError?: (error: unknown) => void;
 }

@@ -85,12 +85,16 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
     const writer = randomWriter(env);
     const { id } = folder.readIdentity() ?? folder.createIdentity();
     folder.registerMember(writer);
-    const opening = await openLog({ env, folder: folder.path, databaseId: id, writer, mode: 'write' });
+    const opening = await openLog({ env, folder: folder.path, databaseId: id, writer, mode: 'write', ...logOptions(options) });
     return new Engine({ env, options, folder, databaseId: id, writer, opening, ownerAlive: false });
   } catch (error) {
     folder.unlock();
     throw error;
   }
+}
+
+function logOptions({ logReserveBytes }: EngineOptions): { reserveBytes?: number } {
+  return logReserveBytes === undefined ? {} : { reserveBytes: logReserveBytes };
 }
 
 class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost {
@@ -286,7 +290,13 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     this.generation++;
     const log = this.log;
     const isLogSound = log.failed === undefined;
-    const common = { env: this.env, folder: this.folder, databaseId: this.databaseId, writer: this.writer };
+    const common = {
+      env: this.env,
+      folder: this.folder,
+      databaseId: this.databaseId,
+      writer: this.writer,
+      ...logOptions(this.#options),
+    };
     const provenNumber = log.durableNumber;
     if (!isLogSound) await log.close().catch(() => {});
     const opening = isLogSound
