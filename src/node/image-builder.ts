@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/checksum.ts';
 import { IMAGE_TARGET_BYTES, MAX_KEY_BYTES } from '../base/limits.ts';
-import { hashEntry } from './entry-hash.ts';
+import { entryHash, hashEntry } from './entry-hash.ts';
 import {
   copyKey,
   IMAGE_HEADER_BYTES,
@@ -29,6 +29,9 @@ import { keyHead } from './image-search.ts';
 /** More entries than two images of the usual size can hold (13 bytes is the shortest leaf entry). */
 const MAX_STAGED = 2048;
 const LARGEST_DELTA = 0xffff_ffff;
+/** Head, slot and version of an entry; header, last slot, and what the prefix and the image may be padded with. */
+const MOST_COLUMN_BYTES = 12;
+const MOST_FIXED_BYTES = IMAGE_HEADER_BYTES + 16;
 /** An inner image of long keys may pass the usual size to hold two children: with one, trees would not get narrower. */
 const LEAST_CHILDREN = 2;
 
@@ -51,10 +54,9 @@ export class ImageBuilder {
   readonly marks = new Int32Array(MAX_STAGED);
   readonly hashLow = new Uint32Array(MAX_STAGED);
   readonly hashHigh = new Uint32Array(MAX_STAGED);
-  /** What all staged keys share. */
-  #prefixLength = 0;
-  #lowest = 0;
-  #highest = 0;
+  /** Lowest and highest staged version; infinite where nothing is staged. */
+  lowest = Number.POSITIVE_INFINITY;
+  highest = Number.NEGATIVE_INFINITY;
 
   constructor(level: number) {
     this.level = level;
@@ -62,6 +64,8 @@ export class ImageBuilder {
 
   reset(): void {
     this.count = 0;
+    this.lowest = Number.POSITIVE_INFINITY;
+    this.highest = Number.NEGATIVE_INFINITY;
   }
 
   #growKeys(needed: number): void {
@@ -76,27 +80,26 @@ export class ImageBuilder {
 
   /** Bytes of one image with everything staged. */
   get size(): number {
-    return this.count === 0 ? 0 : this.#sizeWith(this.count, this.#prefixLength, 0, 0);
+    return this.count === 0 ? 0 : this.sizeOf(0, this.count);
   }
 
+  /** Bytes of an image of what is staged and more, `count` entries in all, whose keys share `prefix` bytes. */
   #sizeWith(count: number, prefix: number, moreKey: number, moreCell: number): number {
     const keyBytes = (this.keyStarts[this.count] as number) + moreKey;
     const cellBytes = (this.cellStarts[this.count] as number) + moreCell;
     return imageSize(this.level === 0, count, prefix, keyBytes - count * prefix, cellBytes);
   }
 
-  /** Whether one more entry still gives an image of the usual size; the first ones always do. */
-  #fits(count: number, size: number, version: number): boolean {
-    if (count <= 1) return size <= LONGEST_IMAGE_BYTES;
+  /** Whether so many entries in so many bytes may be one image; the first ones always may. */
+  #mayBe(count: number, size: number): boolean {
+    if (count === 1) return size <= LONGEST_IMAGE_BYTES;
     if (size > IMAGE_TARGET_BYTES && (this.level === 0 || count > LEAST_CHILDREN)) return false;
-    if (this.level !== 0) return size <= LONGEST_IMAGE_BYTES;
-    const spread = (version > this.#highest ? version : this.#highest) - (version < this.#lowest ? version : this.#lowest);
-    return spread <= LARGEST_DELTA;
+    return size <= LONGEST_IMAGE_BYTES;
   }
 
   /**
    * Stages one entry behind those there; its key must be greater than theirs. False, with nothing changed, where the
-   * image would pass its usual size: then the staged ones are one full image.
+   * image would pass its usual size: then the staged ones are one full image. Leaf entries are hashed on the way.
    */
   append(
     key: Uint8Array,
@@ -108,47 +111,45 @@ export class ImageBuilder {
     version: number,
   ): boolean {
     const index = this.count;
-    const keyLength = keyEnd - keyStart;
-    const cellLength = cellEnd - cellStart;
-    const prefix = index === 0 ? keyLength : this.#sharedWith(key, keyStart, keyLength);
-    const size = this.#sizeWithFirst(index, prefix, keyLength, cellLength);
-    if (!this.#fits(index + 1, size, version)) {
-      assert(index > 0, 'an entry fits an image');
-      return false;
+    const keyAt = this.keyStarts[index] as number;
+    const cellAt = this.cellStarts[index] as number;
+    const keysEnd = keyAt + keyEnd - keyStart;
+    const cellsEnd = cellAt + cellEnd - cellStart;
+    const lowest = version < this.lowest ? version : this.lowest;
+    const highest = version > this.highest ? version : this.highest;
+    // A key that shares nothing is the worst that can be: far from the end there is no need to compare keys.
+    const most = MOST_COLUMN_BYTES * (index + 1) + keysEnd + cellsEnd;
+    if (most > IMAGE_TARGET_BYTES - MOST_FIXED_BYTES || highest - lowest > LARGEST_DELTA) {
+      const size = this.#sizeWith(index + 1, this.#sharedWith(key, keyStart, keyEnd), keysEnd - keyAt, cellsEnd - cellAt);
+      if (!this.#mayBe(index + 1, size) || highest - lowest > LARGEST_DELTA) {
+        assert(index > 0, 'an entry fits an image');
+        return false;
+      }
     }
-    const keyAt = index === 0 ? 0 : (this.keyStarts[index] as number);
-    const cellAt = index === 0 ? 0 : (this.cellStarts[index] as number);
-    if (keyAt + keyLength > this.keys.length) this.#growKeys(keyAt + keyLength);
-    if (cellAt + cellLength > this.cells.length) this.#growCells(cellAt + cellLength);
+    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
     copyBytes(key, keyStart, keyEnd, this.keys, keyAt);
     copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
-    this.#commit(index, prefix, keyAt + keyLength, cellAt + cellLength, version);
-    return true;
-  }
-
-  #sizeWithFirst(index: number, prefix: number, keyLength: number, cellLength: number): number {
-    if (index === 0) {
-      this.keyStarts[0] = 0;
-      this.cellStarts[0] = 0;
-    }
-    return this.#sizeWith(index + 1, prefix, keyLength, cellLength);
-  }
-
-  #commit(index: number, prefix: number, keysEnd: number, cellsEnd: number, version: number): void {
     this.keyStarts[index + 1] = keysEnd;
     this.cellStarts[index + 1] = cellsEnd;
     this.versions[index] = version;
     this.marks[index] = -1;
-    this.#prefixLength = prefix;
-    if (index === 0 || version < this.#lowest) this.#lowest = version;
-    if (index === 0 || version > this.#highest) this.#highest = version;
+    this.lowest = lowest;
+    this.highest = highest;
     this.count = index + 1;
+    if (this.level === 0) {
+      hashEntry(this.keysData, keyAt, keysEnd, this.cellsData, cellAt, cellsEnd);
+      this.hashLow[index] = entryHash.low;
+      this.hashHigh[index] = entryHash.high;
+    }
+    return true;
   }
 
-  #sharedWith(key: Uint8Array, keyStart: number, keyLength: number): number {
+  /** What a key that follows shares with the first one, and so with all staged ones. */
+  #sharedWith(key: Uint8Array, keyStart: number, keyEnd: number): number {
     const keys = this.keys;
-    let limit = this.#prefixLength;
-    if (keyLength < limit) limit = keyLength;
+    const limit = this.count === 0 ? keyEnd - keyStart : Math.min(this.keyStarts[1] as number, keyEnd - keyStart);
+    if (this.count === 0) return limit;
     let i = 0;
     while (i < limit && (key[keyStart + i] as number) === (keys[i] as number)) i++;
     return i;
@@ -184,15 +185,11 @@ export class ImageBuilder {
     const end = u32[slots + to] as number;
     const keyBytes = (end & 0xffff) - (first & 0xffff) + (to - from) * imagePrefix;
     const cellBytes = (end >>> 16) - (first >>> 16);
-    if (this.count === 0) {
-      this.keyStarts[0] = 0;
-      this.cellStarts[0] = 0;
-    }
     const count = this.count + to - from;
     if (count > MAX_STAGED) return false;
     // Sharing nothing is the worst that can be: far from the end there is no need to look at keys.
     const most = this.#sizeWith(count, 0, keyBytes, cellBytes);
-    if (count > 1 && most <= IMAGE_TARGET_BYTES) return this.#fitsVersions(views, base, from, to);
+    if (count > 1 && most <= IMAGE_TARGET_BYTES - 16) return this.#fitsVersions(views, base, from, to);
     // What all would share is what the first and the last of all share.
     const keyLength = copyKey(views, base, to - 1, keyScratch, 0);
     let prefix = keyLength;
@@ -203,20 +200,20 @@ export class ImageBuilder {
       while (prefix < other && prefix < keyLength && otherScratch[prefix] === keyScratch[prefix]) prefix++;
     }
     const size = this.#sizeWith(count, prefix, keyBytes, cellBytes);
-    return this.#fits(count, size, this.#lowest) && this.#fitsVersions(views, base, from, to);
+    return this.#mayBe(count, size) && this.#fitsVersions(views, base, from, to);
   }
 
   /** Whether the versions of `[from, to)` lie near enough to the staged ones. */
   #fitsVersions(views: ImageViews, base: number, from: number, to: number): boolean {
     const baseNumber = imageBaseNumber(views, base);
     const newest = imageNewest(views, base);
-    const lowest = this.count === 0 || baseNumber < this.#lowest ? baseNumber : this.#lowest;
-    const highest = this.count === 0 || newest > this.#highest ? newest : this.#highest;
+    const lowest = baseNumber < this.lowest ? baseNumber : this.lowest;
+    const highest = newest > this.highest ? newest : this.highest;
     if (highest - lowest <= LARGEST_DELTA) return true;
     // The image's own bounds are too wide for the staged ones: look at the entries meant, one by one.
     const versions = versionsWord(views, base);
-    let low = this.count === 0 ? Number.POSITIVE_INFINITY : this.#lowest;
-    let high = this.count === 0 ? 0 : this.#highest;
+    let low = this.lowest;
+    let high = this.highest;
     for (let i = from; i < to; i++) {
       const version = baseNumber + (views.u32[versions + i] as number);
       if (version < low) low = version;
@@ -244,8 +241,8 @@ export class ImageBuilder {
     if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
     const keys = this.keys;
     const cellShift = cellAt - (firstSlot >>> 16);
-    let lowest = index === 0 ? Number.POSITIVE_INFINITY : this.#lowest;
-    let highest = index === 0 ? 0 : this.#highest;
+    let lowest = this.lowest;
+    let highest = this.highest;
     let suffix = base + (firstSlot & 0xffff);
     for (let i = from; i < to; i++, index++) {
       const next = u32[slots + i + 1] as number;
@@ -262,9 +259,8 @@ export class ImageBuilder {
     }
     copyBytes(bytes, base + (firstSlot >>> 16), base + (endSlot >>> 16), this.cells, cellAt);
     this.count = index;
-    this.#lowest = lowest;
-    this.#highest = highest;
-    this.#prefixLength = this.#sharedOf(0, this.count - 1);
+    this.lowest = lowest;
+    this.highest = highest;
   }
 
   /** Stages the entries `[from, to)` of another builder, whatever the size becomes. */
@@ -272,12 +268,6 @@ export class ImageBuilder {
     assert(this.count + to - from <= MAX_STAGED, 'what is staged in another builder fits this one');
     if (from === to) return;
     let index = this.count;
-    if (index === 0) {
-      this.keyStarts[0] = 0;
-      this.cellStarts[0] = 0;
-      this.#lowest = Number.POSITIVE_INFINITY;
-      this.#highest = 0;
-    }
     const keyStart = other.keyStarts[from] as number;
     const cellStart = other.cellStarts[from] as number;
     const keyShift = (this.keyStarts[index] as number) - keyStart;
@@ -293,14 +283,13 @@ export class ImageBuilder {
       this.cellStarts[index + 1] = (other.cellStarts[i + 1] as number) + cellShift;
       const version = other.versions[i] as number;
       this.versions[index] = version;
-      if (version < this.#lowest) this.#lowest = version;
-      if (version > this.#highest) this.#highest = version;
+      if (version < this.lowest) this.lowest = version;
+      if (version > this.highest) this.highest = version;
       this.marks[index] = other.marks[i] as number;
       this.hashLow[index] = other.hashLow[i] as number;
       this.hashHigh[index] = other.hashHigh[i] as number;
     }
     this.count = index;
-    this.#prefixLength = this.#sharedOf(0, this.count - 1);
   }
 
   /** What two staged keys share, and so all between them. */
@@ -331,7 +320,6 @@ export class ImageBuilder {
 
   /** What the keys of `[from, to)` share. */
   prefixOf(from: number, to: number): number {
-    if (from === 0 && to === this.count) return this.#prefixLength;
     return this.#sharedOf(from, to - 1);
   }
 

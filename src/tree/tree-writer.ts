@@ -17,7 +17,6 @@ import { ImageBuilder } from '../node/image-builder.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import type { ImageSink } from '../node/image-io.ts';
 import { IMAGE_HAS_TOMBSTONES, ImageViews, LONGEST_IMAGE_BYTES, MAX_LEVEL } from '../node/image-layout.ts';
-import { entryHash } from '../node/entry-hash.ts';
 import { SourceDigests } from './source-digests.ts';
 
 /** Images smaller than this are joined with a neighbour where there is one to the right. */
@@ -114,10 +113,6 @@ export class TreeWriter {
       this.#rotate(leaves, 0);
       leaves.newer.append(key, keyStart, keyEnd, cell, cellStart, cellEnd, version);
     }
-    const { newer } = leaves;
-    newer.hash(newer.count - 1);
-    newer.hashLow[newer.count - 1] = entryHash.low;
-    newer.hashHigh[newer.count - 1] = entryHash.high;
   }
 
   /** The entries `[from, to)` of an old leaf; `source` is that leaf's place in `digests`. */
