@@ -51,7 +51,7 @@ export async function changeMany<K, V>(
   const answers: boolean[] = [];
   for (const item of items) {
     try {
-      answers.push(await change(keyOf(item), valueOf(item)));
+      answers.push(await change(keyIn(item), valueIn(item)));
     } catch (error) {
       throw withIndex(error, answers.length);
     }
@@ -59,14 +59,11 @@ export async function changeMany<K, V>(
   return answers;
 }
 
-export function changeManySync<K, V>(
-  items: Iterable<Item<K, V>>,
-  change: (key: K, value: V) => boolean,
-): boolean[] {
+export function changeManySync<K, V>(items: Iterable<Item<K, V>>, change: (key: K, value: V) => boolean): boolean[] {
   const answers: boolean[] = [];
   for (const item of items) {
     try {
-      answers.push(change(keyOf(item), valueOf(item)));
+      answers.push(change(keyIn(item), valueIn(item)));
     } catch (error) {
       throw withIndex(error, answers.length);
     }
@@ -79,7 +76,7 @@ export function putMany<K, V>(core: StoreCore, items: Iterable<Item<K, V>>): voi
   let index = 0;
   try {
     for (const item of items) {
-      core.put(keyOf(item), valueOf(item));
+      core.put(keyIn(item), valueIn(item));
       index++;
     }
   } catch (error) {
@@ -111,11 +108,11 @@ export function forKeysSync<K>(keys: Iterable<K>, change: (key: K) => boolean): 
   return answers;
 }
 
-function keyOf<K, V>(item: Item<K, V>): K {
+function keyIn<K, V>(item: Item<K, V>): K {
   return Array.isArray(item) ? (item as readonly [K, V])[0] : (item as { readonly key: K }).key;
 }
 
-function valueOf<K, V>(item: Item<K, V>): V {
+function valueIn<K, V>(item: Item<K, V>): V {
   return Array.isArray(item) ? (item as readonly [K, V])[1] : (item as { readonly value: V }).value;
 }
 

@@ -11,7 +11,12 @@
 import { copyBytes } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { compileKeySpec } from '../codec/key-spec.ts';
-import { decodeStoreDefinition, encodeStoreDefinition, type StoredDefinition, type StoredShape } from '../codec/store-definition.ts';
+import {
+  decodeStoreDefinition,
+  encodeStoreDefinition,
+  type StoredDefinition,
+  type StoredShape,
+} from '../codec/store-definition.ts';
 import { AT } from '../node/entry-cursor.ts';
 import { CATALOG_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
 import { StoreDefinition } from './define-store.ts';

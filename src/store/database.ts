@@ -104,7 +104,8 @@ export class Database implements AsyncDisposable {
    */
   async write<T>(fn: (tx: Transaction) => T | Promise<T>, options: WriteOptions = NO_LIMITS): Promise<T> {
     this.#mustBeOpen();
-    if (this.readOnly) throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
+    if (this.readOnly)
+      throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
     mustBeFunction(fn);
     return withRetries(this.#env, options, (limits) => this.#run('write', fn, limits));
   }
@@ -121,7 +122,9 @@ export class Database implements AsyncDisposable {
   async begin(kind: TransactionKind, options: BeginOptions = NO_LIMITS): Promise<Transaction> {
     this.#mustBeOpen();
     if (!KINDS.includes(kind)) {
-      throw new InvalidArgumentError(`a transaction is of kind 'write', 'read' or 'noCheck', not ${JSON.stringify(kind)}`);
+      throw new InvalidArgumentError(
+        `a transaction is of kind 'write', 'read' or 'noCheck', not ${JSON.stringify(kind)}`,
+      );
     }
     checkLimits(options);
     const core = this.#begin(kind, options);
@@ -225,7 +228,8 @@ export class Database implements AsyncDisposable {
 
   #mustBeWritable(): void {
     this.#mustBeOpen();
-    if (this.readOnly) throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
+    if (this.readOnly)
+      throw new ReadOnlyError('the database is open for reading only', { details: { folder: this.folder } });
   }
 }
 

@@ -119,7 +119,8 @@ export function defineStore(name: string, shape: unknown = {}): StoreDefinition<
   const given = mustBeShape(shape, name);
   const { values = 'inline', raw = false, unique = true } = given;
   if (values === 'stream') refuse(name, "values: 'stream' is not in this version");
-  if (values !== 'inline' && values !== 'separate') refuse(name, `values is 'inline' or 'separate', not ${show(values)}`);
+  if (values !== 'inline' && values !== 'separate')
+    refuse(name, `values is 'inline' or 'separate', not ${show(values)}`);
   if (typeof raw !== 'boolean') refuse(name, `raw is true or false, not ${show(raw)}`);
   if (unique === false) refuse(name, 'stores with equal keys (unique: false) are not in this version');
   if (unique !== true) refuse(name, `unique is true, not ${show(unique)}`);
@@ -175,7 +176,10 @@ function compileKey(name: string, key: unknown, rideOn: unknown): KeySpec {
     refuse(name, 'rideOn is a list of field names');
   }
   try {
-    const definition = keySpecDefinition(key as Parameters<typeof keySpecDefinition>[0], rideOn as string[] | undefined);
+    const definition = keySpecDefinition(
+      key as Parameters<typeof keySpecDefinition>[0],
+      rideOn as string[] | undefined,
+    );
     return compileKeySpec(definition);
   } catch (error) {
     if (error instanceof InvalidArgumentError) refuse(name, error.message);

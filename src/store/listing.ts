@@ -53,7 +53,9 @@ export async function listEntries(core: TransactionCore, catalog: Catalog): Prom
     if (step !== AT) return stores;
     started = true;
     const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
-    stores.push(toStoreInfo(catalog.toEntry(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd))));
+    stores.push(
+      toStoreInfo(catalog.toEntry(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd))),
+    );
   }
 }
 

@@ -45,7 +45,9 @@ const MEMORY_OPTIONS: readonly string[] = ['cacheBytes', 'tableBytes', 'maxSizeB
 export function toMemoryOptions(folder: string, options: MemoryOptions): EngineOptions {
   const other = Object.keys(options).find((name) => !MEMORY_OPTIONS.includes(name));
   if (other !== undefined) {
-    throw new InvalidArgumentError(`a database in memory has no option '${other}'; there are: ${MEMORY_OPTIONS.join(', ')}`);
+    throw new InvalidArgumentError(
+      `a database in memory has no option '${other}'; there are: ${MEMORY_OPTIONS.join(', ')}`,
+    );
   }
   return toEngineOptions(folder, options);
 }

@@ -77,7 +77,8 @@ export function toScanOptions(core: StoreCore, range: object | undefined): ScanO
   if (typeof limit !== 'number' || !(limit >= 0) || !(Number.isInteger(limit) || limit === Number.POSITIVE_INFINITY)) {
     throw new InvalidArgumentError('limit is a whole number from zero', { details: { found: limit } });
   }
-  if (where !== undefined && typeof where !== 'function') throw new InvalidArgumentError('where is a function of the key');
+  if (where !== undefined && typeof where !== 'function')
+    throw new InvalidArgumentError('where is a function of the key');
   if (typeof reverse !== 'boolean') throw new InvalidArgumentError('reverse is true or false');
   if (typeof keysOnly !== 'boolean') throw new InvalidArgumentError('keysOnly is true or false');
   const { lower, upper } = keyBounds(core.codec.keySpec, range);

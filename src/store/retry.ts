@@ -48,11 +48,7 @@ export async function withRetries<T>(
   }
 }
 
-async function withoutLimits<T>(
-  env: Env,
-  retries: number,
-  attempt: (limits: AttemptLimits) => Promise<T>,
-): Promise<T> {
+async function withoutLimits<T>(env: Env, retries: number, attempt: (limits: AttemptLimits) => Promise<T>): Promise<T> {
   for (let lost = 0; ; lost++) {
     try {
       return await attempt({});
@@ -76,7 +72,9 @@ function retriesOf(options: RetryOptions): number {
 export function checkLimits(limits: AttemptLimits): void {
   const { timeoutMs, signal } = limits;
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
-    throw new InvalidArgumentError('timeoutMs is a number of milliseconds above zero', { details: { found: timeoutMs } });
+    throw new InvalidArgumentError('timeoutMs is a number of milliseconds above zero', {
+      details: { found: timeoutMs },
+    });
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidArgumentError('signal is an AbortSignal');

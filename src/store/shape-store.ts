@@ -5,11 +5,12 @@
  * A shape's definition is put by every transaction that uses it, blind and the same bytes each time, until one of them has
  * committed; so a value is never durable without its shape.
  */
-import { type ShapeRegistry as Registry, ShapeRegistry, ValueWriter } from '../codec/value.ts';
+import { ShapeRegistry } from '../codec/shapes.ts';
+import { ValueWriter } from '../codec/value-writer.ts';
 import { type EngineApi, type EngineTransaction, SHAPE_STORE } from '../transaction/engine-api.ts';
 
 export class ShapeStore {
-  readonly registry: Registry;
+  readonly registry: ShapeRegistry;
   /** The one writer of this database's values: encoding is synchronous, so one is enough. */
   readonly writer = new ValueWriter();
 

@@ -7,7 +7,14 @@ import { CorruptionError } from '../base/errors.ts';
 import { CELL_APART, CELL_RIDE_ON, CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import type { KeySpec } from '../codec/key-spec.ts';
 import { KeyWriter } from '../codec/tuple.ts';
-import { decodeRawBytes, decodeValue, decodeValueList, encodeRawBytes, encodeValue, encodeValueList } from '../codec/value.ts';
+import {
+  decodeRawBytes,
+  decodeValue,
+  decodeValueList,
+  encodeRawBytes,
+  encodeValue,
+  encodeValueList,
+} from '../codec/value.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import type { StoreDefinition } from './define-store.ts';
 import type { ShapeStore } from './shape-store.ts';

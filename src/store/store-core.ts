@@ -10,13 +10,23 @@ import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base
 import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
+import type { Env } from '../env/env.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
 import { isSeparate, type StoreCodec, toVersion } from './store-codec.ts';
-import type { TransactionCore } from './transaction-core.ts';
+
+/** What a store needs of the transaction it belongs to. */
+export interface StoreHost {
+  readonly engine: EngineTransaction;
+  readonly env: Env;
+  /** Scans that have not ended; closed before the commit, so that what they handed out is noted. */
+  readonly openScans: Set<{ close(): void }>;
+  /** Throws, saying how the transaction ended. */
+  mustBeOpen(): void;
+}
 
 export class StoreCore {
-  readonly transaction: TransactionCore;
+  readonly transaction: StoreHost;
   readonly etx: EngineTransaction;
   readonly name: string;
   readonly storeId: number;
@@ -29,7 +39,7 @@ export class StoreCore {
   /** The transaction's change count when the spare cursor was opened: after a change it would miss some. */
   #spareChangeCount = -1;
 
-  constructor(transaction: TransactionCore, name: string, storeId: number, codec: StoreCodec) {
+  constructor(transaction: StoreHost, name: string, storeId: number, codec: StoreCodec) {
     this.transaction = transaction;
     this.etx = transaction.engine;
     this.name = name;
@@ -189,7 +199,8 @@ export class StoreCore {
 
   finishUpdateEncoded(found: FindResult, key: unknown): boolean {
     const { codec } = this;
-    if (!codec.hasRideOn) return this.#replace(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);
+    if (!codec.hasRideOn)
+      return this.#replace(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);
     return this.finishUpdate(found, codec.copyKey(), codec.copyCell(), key as Record<string, unknown>);
   }
 
@@ -231,7 +242,13 @@ export class StoreCore {
     return true;
   }
 
-  #putCell(key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number, existed: boolean | undefined): void {
+  #putCell(
+    key: Uint8Array,
+    keyLength: number,
+    cell: Uint8Array,
+    cellLength: number,
+    existed: boolean | undefined,
+  ): void {
     const { etx, storeId } = this;
     if (cellLength <= MAX_LOG_VALUE_BYTES || isSeparate(cell, 0)) {
       etx.put(storeId, key, 0, keyLength, cell, 0, cellLength, existed);

@@ -74,7 +74,8 @@ export class TxStore<K, V, R extends string = never> {
       const core = this.#core;
       const found = core.find(key, false);
       if (found === ABSENT) return NOTHING;
-      if (found === FOUND) return core.foundEntrySoon(core.codec.keyBytes, core.codec.keyLength) as Promise<Entry<K, V>>;
+      if (found === FOUND)
+        return core.foundEntrySoon(core.codec.keyBytes, core.codec.keyLength) as Promise<Entry<K, V>>;
       const finish = (f: FindResult, bytes: Uint8Array) =>
         f === FOUND ? core.foundEntrySoon(bytes, bytes.length) : undefined;
       return core.afterLoad(finish) as Promise<Entry<K, V> | undefined>;
@@ -154,7 +155,8 @@ export class TxStore<K, V, R extends string = never> {
       const core = this.#core;
       core.mustHaveRideOn();
       const found = core.find(key, false);
-      if (found !== NOT_LOADED) return core.finishUpdateKey(found, core.codec.copyKey(), key as Record<string, unknown>) ? TRUE : FALSE;
+      if (found !== NOT_LOADED)
+        return core.finishUpdateKey(found, core.codec.copyKey(), key as Record<string, unknown>) ? TRUE : FALSE;
       const fields = { ...(key as Record<string, unknown>) };
       return core.afterLoad((f, bytes) => core.finishUpdateKey(f, bytes, fields));
     } catch (error) {

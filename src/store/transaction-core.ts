@@ -21,16 +21,11 @@ import { describeDifference } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
 import { CATALOG_STORE, DROPPED_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
 import { type AnyDefinition, type Catalog, type CatalogEntry, toNameBytes, toStoredShape } from './catalog.ts';
-import { StoreCore } from './store-core.ts';
+import { StoreCore, type StoreHost } from './store-core.ts';
 
 /** The id of no store: what one that does not exist is read from. */
 const NO_STORE = 0;
 const EMPTY_CELL = Uint8Array.of(0);
-
-/** What was read ahead and must be noted before the commit. */
-interface OpenScan {
-  close(): void;
-}
 
 interface OpenStore {
   readonly definition: AnyDefinition | undefined;
@@ -41,10 +36,10 @@ function idBytes(id: number): Uint8Array {
   return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
 }
 
-export class TransactionCore {
+export class TransactionCore implements StoreHost {
   readonly engine: EngineTransaction;
   readonly env: Env;
-  readonly openScans = new Set<OpenScan>();
+  readonly openScans = new Set<{ close(): void }>();
   readonly #database: EngineApi;
   readonly #catalog: Catalog;
   readonly #open: OpenStore[] = [];

@@ -354,7 +354,8 @@ class FakeTransaction implements EngineTransaction {
       if (number <= this.snapshot) continue;
       for (const change of changes) {
         const range = this.reads.find((read) => overlap(read, change));
-        if (range !== undefined) throw new ConflictError(`store ${change.store} changed since`, { details: { number } });
+        if (range !== undefined)
+          throw new ConflictError(`store ${change.store} changed since`, { details: { number } });
       }
     }
   }

@@ -45,7 +45,11 @@ export function catalogContract(open: OpenSubject): void {
 
     test('stores and describe say what was declared', async () => {
       const { db } = await subject();
-      const bytes = defineStore<Uint8Array, Uint8Array>('bytes', { raw: true, values: 'separate', key: { order: 'desc' } });
+      const bytes = defineStore<Uint8Array, Uint8Array>('bytes', {
+        raw: true,
+        values: 'separate',
+        key: { order: 'desc' },
+      });
       await db.write((tx) => {
         tx.store(things).put({ a: 'x', b: 1, c: 'r' }, 1);
         tx.store(bytes);
@@ -64,17 +68,31 @@ export function catalogContract(open: OpenSubject): void {
         unique: true,
         count: 1,
       });
-      expect(await db.describe('bytes')).toMatchObject({ key: undefined, order: 'desc', raw: true, values: 'separate', count: 0 });
+      expect(await db.describe('bytes')).toMatchObject({
+        key: undefined,
+        order: 'desc',
+        raw: true,
+        values: 'separate',
+        count: 0,
+      });
       await expect(db.describe('nothing')).rejects.toThrow(StoreNotFoundError);
     });
 
     const others = [
       ['its key', defineStore<Key, number>('things', { key: ['a', 'b'] } as never), /key is .* desc\].*but.*here/],
       ['a direction', defineStore<Key, number, 'c'>('things', { key: ['a', 'b'], rideOn: ['c'] }), /"b" desc/],
-      ['its ride-on fields', defineStore<Key, number>('things', { key: ['a', { field: 'b', order: 'desc' }] } as never), /ride-on/],
+      [
+        'its ride-on fields',
+        defineStore<Key, number>('things', { key: ['a', { field: 'b', order: 'desc' }] } as never),
+        /ride-on/,
+      ],
       [
         'where its values live',
-        defineStore<Key, number, 'c'>('things', { key: ['a', { field: 'b', order: 'desc' }], rideOn: ['c'], values: 'separate' }),
+        defineStore<Key, number, 'c'>('things', {
+          key: ['a', { field: 'b', order: 'desc' }],
+          rideOn: ['c'],
+          values: 'separate',
+        }),
         /'values' is 'inline' in the database but 'separate' here/,
       ],
       ['a key of one value', defineStore<string, number>('things'), /one value/],
@@ -105,10 +123,9 @@ export function catalogContract(open: OpenSubject): void {
       const { db } = await subject();
       const [one, two] = [await db.begin('write'), await db.begin('write')];
       one.store(things).put({ a: 'x', b: 1 }, 1);
-      two.store(defineStore<Key, number, 'c'>('things', { key: ['a', { field: 'b', order: 'desc' }], rideOn: ['c'] })).put(
-        { a: 'y', b: 1 },
-        2,
-      );
+      two
+        .store(defineStore<Key, number, 'c'>('things', { key: ['a', { field: 'b', order: 'desc' }], rideOn: ['c'] }))
+        .put({ a: 'y', b: 1 }, 2);
       await one.commit();
       await two.commit();
       expect((await db.describe('things')).count).toBe(2);
@@ -130,7 +147,9 @@ export function catalogContract(open: OpenSubject): void {
       two.store(defineStore<string, number>('things')).put('a', 1);
       await one.commit();
       await expect(two.commit()).rejects.toThrow(ConflictError);
-      await expect(db.write((tx) => void tx.store(defineStore<string, number>('things')))).rejects.toThrow(StoreMismatchError);
+      await expect(db.write((tx) => void tx.store(defineStore<string, number>('things')))).rejects.toThrow(
+        StoreMismatchError,
+      );
     });
 
     test('a store is opened by its name alone, under the definition in the catalog', async () => {

@@ -38,7 +38,9 @@ export function lifecycleContract(open: OpenSubject): void {
 
     test('closing waits for commits under way', async () => {
       const { db, reopen } = await subject();
-      const commits = Array.from({ length: 10 }, (_, i) => db.write((tx) => tx.store(numbers).put(i, { text: `${i}` })));
+      const commits = Array.from({ length: 10 }, (_, i) =>
+        db.write((tx) => tx.store(numbers).put(i, { text: `${i}` })),
+      );
       await new Promise((resolve) => setImmediate(resolve));
       await db.close();
       const settled = await Promise.allSettled(commits);
@@ -52,7 +54,9 @@ export function lifecycleContract(open: OpenSubject): void {
     test('what was committed is there after closing and opening', async () => {
       const { db, reopen } = await subject();
       if (reopen === undefined) return;
-      await db.write((tx) => tx.store(numbers).putMany(Array.from({ length: 2000 }, (_, i) => [i, { text: `v${i}` }] as const)));
+      await db.write((tx) =>
+        tx.store(numbers).putMany(Array.from({ length: 2000 }, (_, i) => [i, { text: `v${i}` }] as const)),
+      );
       await db.write((tx) => tx.store(numbers).clearRange({ gte: 1000 }));
       let again = await reopen();
       expect(await again.read((tx) => tx.store(numbers).count())).toBe(1000);
@@ -97,13 +101,16 @@ export function lifecycleContract(open: OpenSubject): void {
         expect(await tx.store(numbers).count()).toBe(1000);
         expect(await tx.store(numbers).get(500)).toEqual({ text: 'r3 v500' });
         let i = 0;
-        for await (const entry of tx.store(numbers).range()) expect(entry).toMatchObject({ key: i, value: { text: `r3 v${i++}` } });
+        for await (const entry of tx.store(numbers).range())
+          expect(entry).toMatchObject({ key: i, value: { text: `r3 v${i++}` } });
       });
     });
 
     test('verify finds nothing wrong, tells how far it is, and stats count', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(numbers).putMany(Array.from({ length: 3000 }, (_, i) => [i, { text: `v${i}` }] as const)));
+      await db.write((tx) =>
+        tx.store(numbers).putMany(Array.from({ length: 3000 }, (_, i) => [i, { text: `v${i}` }] as const)),
+      );
       await db.checkpoint();
       await db.write((tx) => tx.store(numbers).put(-1, { text: 'x' }));
       const report = await db.verify({ onProgress: () => {} });

@@ -19,11 +19,16 @@ const cities = defineStore<CityKey, { lat: number }>('cities', {
 
 /** The even numbers from 0 to 998. */
 async function fill(db: Database): Promise<void> {
-  await db.write((tx) => tx.store(numbers).putMany(Array.from({ length: 500 }, (_, i) => [i * 2, `v${i * 2}`] as const)));
+  await db.write((tx) =>
+    tx.store(numbers).putMany(Array.from({ length: 500 }, (_, i) => [i * 2, `v${i * 2}`] as const)),
+  );
 }
 
 const keysOf = (tx: Transaction, range: Parameters<ReturnType<typeof tx.store<number, string, never>>['range']>[0]) =>
-  tx.store(numbers).range({ ...range, keysOnly: true }).toArray();
+  tx
+    .store(numbers)
+    .range({ ...range, keysOnly: true })
+    .toArray();
 
 export function orderContract(open: OpenSubject): void {
   const subject = fresh(open);
@@ -32,14 +37,18 @@ export function orderContract(open: OpenSubject): void {
     test('every key type and its extremes sort in the documented order, and come back as they were', async () => {
       const { db } = await subject();
       const keys = defineStore<import('../../../src/codec/tuple.ts').KeyValue, number>('keys');
-      const shuffled = KEYS_IN_ORDER.map((key, i) => [key, i] as const).sort((a, b) => ((a[1] * 7919) % 101) - ((b[1] * 7919) % 101));
+      const shuffled = KEYS_IN_ORDER.map((key, i) => [key, i] as const).sort(
+        (a, b) => ((a[1] * 7919) % 101) - ((b[1] * 7919) % 101),
+      );
       await db.write((tx) => tx.store(keys).putMany(shuffled));
       await db.read(async (tx) => {
         const s = tx.store(keys);
         const entries = await s.range().toArray();
         expect(entries.map((entry) => entry.value)).toEqual(KEYS_IN_ORDER.map((_, i) => i));
         for (const [i, entry] of entries.entries()) expect(entry.key).toStrictEqual(KEYS_IN_ORDER[i]);
-        expect(Object.is(entries.find((entry) => entry.value === KEYS_IN_ORDER.findIndex((k) => Object.is(k, -0)))?.key, -0)).toBe(true);
+        expect(
+          Object.is(entries.find((entry) => entry.value === KEYS_IN_ORDER.findIndex((k) => Object.is(k, -0)))?.key, -0),
+        ).toBe(true);
         for (const [i, key] of KEYS_IN_ORDER.entries()) {
           expect(await s.get(key)).toBe(i);
           expect(await s.rank(key as never)).toBe(i);
@@ -49,7 +58,9 @@ export function orderContract(open: OpenSubject): void {
 
     test('every key type sorts the other way round in a descending store', async () => {
       const { db } = await subject();
-      const keys = defineStore<import('../../../src/codec/tuple.ts').KeyValue, number>('down', { key: { order: 'desc' } });
+      const keys = defineStore<import('../../../src/codec/tuple.ts').KeyValue, number>('down', {
+        key: { order: 'desc' },
+      });
       await db.write((tx) => tx.store(keys).putMany(KEYS_IN_ORDER.map((key, i) => [key, i] as const)));
       const values = await db.read(async (tx) => (await tx.store(keys).range().toArray()).map((entry) => entry.value));
       expect(values).toEqual(KEYS_IN_ORDER.map((_, i) => i).reverse());
@@ -69,10 +80,16 @@ export function orderContract(open: OpenSubject): void {
         const s = tx.store(cities);
         expect(await s.range({ keysOnly: true }).toArray()).toEqual(keys);
         expect(await s.range({ keysOnly: true, prefix: { country: 'DE' } }).toArray()).toEqual(keys.slice(0, 4));
-        expect(await s.range({ keysOnly: true, prefix: { country: 'DE', population: 10 } }).toArray()).toEqual(keys.slice(2, 4));
-        expect(await s.range({ keysOnly: true, prefix: { country: { startsWith: 'F' } } }).toArray()).toEqual(keys.slice(4));
+        expect(await s.range({ keysOnly: true, prefix: { country: 'DE', population: 10 } }).toArray()).toEqual(
+          keys.slice(2, 4),
+        );
+        expect(await s.range({ keysOnly: true, prefix: { country: { startsWith: 'F' } } }).toArray()).toEqual(
+          keys.slice(4),
+        );
         expect(await s.range({ keysOnly: true, gt: { country: 'DE' } }).toArray()).toEqual(keys.slice(4));
-        expect(await s.range({ keysOnly: true, lte: { country: 'DE', population: 1_800_000 } }).toArray()).toEqual(keys.slice(0, 2));
+        expect(await s.range({ keysOnly: true, lte: { country: 'DE', population: 1_800_000 } }).toArray()).toEqual(
+          keys.slice(0, 2),
+        );
         expect(await s.count({ prefix: { country: 'DE' } })).toBe(4);
       });
     });
@@ -127,17 +144,34 @@ export function orderContract(open: OpenSubject): void {
       const blobs = defineStore<Uint8Array, number>('blobs');
       const pairs = defineStore<readonly [string, number], number>('pairs');
       await db.write((tx) => {
-        for (const word of ['', 'a', 'ab', 'abc', 'abd', 'ac', 'b', 'ab\uffff', 'ab\u{10ffff}']) tx.store(words).put(word, 1);
+        for (const word of ['', 'a', 'ab', 'abc', 'abd', 'ac', 'b', 'ab\uffff', 'ab\u{10ffff}'])
+          tx.store(words).put(word, 1);
         for (const blob of [[], [1], [255], [255, 0], [255, 255]]) tx.store(blobs).put(Uint8Array.from(blob), 1);
-        for (const [a, n] of [['x', 1], ['x', 2], ['y', 1]] as const) tx.store(pairs).put([a, n], 1);
+        for (const [a, n] of [
+          ['x', 1],
+          ['x', 2],
+          ['y', 1],
+        ] as const)
+          tx.store(pairs).put([a, n], 1);
       });
       await db.read(async (tx) => {
         const words_ = await tx.store(words).range({ prefix: 'ab', keysOnly: true }).toArray();
         expect(words_).toEqual(['ab', 'abc', 'abd', 'ab\uffff', 'ab\u{10ffff}']);
         expect(await tx.store(words).count({ prefix: '' })).toBe(9);
-        const blobs_ = await tx.store(blobs).range({ prefix: Uint8Array.of(255), keysOnly: true }).toArray();
+        const blobs_ = await tx
+          .store(blobs)
+          .range({ prefix: Uint8Array.of(255), keysOnly: true })
+          .toArray();
         expect(blobs_.map((blob) => [...blob])).toEqual([[255], [255, 0], [255, 255]]);
-        expect(await tx.store(pairs).range({ prefix: ['x'], keysOnly: true }).toArray()).toEqual([['x', 1], ['x', 2]]);
+        expect(
+          await tx
+            .store(pairs)
+            .range({ prefix: ['x'], keysOnly: true })
+            .toArray(),
+        ).toEqual([
+          ['x', 1],
+          ['x', 2],
+        ]);
       });
     });
 

@@ -88,7 +88,12 @@ export function pointContract(open: OpenSubject): void {
 
     test('remove says whether there was something to remove', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(users).putMany([['ada', { name: 'Ada' }], ['bob', { name: 'Bob' }]]));
+      await db.write((tx) =>
+        tx.store(users).putMany([
+          ['ada', { name: 'Ada' }],
+          ['bob', { name: 'Bob' }],
+        ]),
+      );
       await db.write(async (tx) => {
         const s = tx.store(users);
         expect(await s.remove('ada')).toBe(true);
@@ -117,13 +122,25 @@ export function pointContract(open: OpenSubject): void {
       const { db } = await subject();
       await db.write(async (tx) => {
         const s = tx.store(users);
-        expect(await s.addMany([['a', { name: 'A' }], ['b', { name: 'B' }], ['a', { name: 'again' }]])).toEqual([
-          true,
-          true,
-          false,
-        ]);
-        expect(s.addManySync([{ key: 'c', value: { name: 'C' } }, { key: 'b', value: { name: 'x' } }])).toEqual([true, false]);
-        expect(await s.updateMany([['a', { name: 'A2' }], ['z', { name: 'Z' }]])).toEqual([true, false]);
+        expect(
+          await s.addMany([
+            ['a', { name: 'A' }],
+            ['b', { name: 'B' }],
+            ['a', { name: 'again' }],
+          ]),
+        ).toEqual([true, true, false]);
+        expect(
+          s.addManySync([
+            { key: 'c', value: { name: 'C' } },
+            { key: 'b', value: { name: 'x' } },
+          ]),
+        ).toEqual([true, false]);
+        expect(
+          await s.updateMany([
+            ['a', { name: 'A2' }],
+            ['z', { name: 'Z' }],
+          ]),
+        ).toEqual([true, false]);
         expect(s.updateManySync([['b', { name: 'B2' }]])).toEqual([true]);
         expect(await s.getMany(['b', 'z', 'a'])).toEqual([{ name: 'B2' }, undefined, { name: 'A2' }]);
         expect(s.getManySync(['c', 'z'])).toEqual([{ name: 'C' }, undefined]);
@@ -136,7 +153,12 @@ export function pointContract(open: OpenSubject): void {
     test('entries of one store can be put into another as they come', async () => {
       const { db } = await subject();
       const copies = defineStore<string, User>('copies');
-      await db.write((tx) => tx.store(users).putMany([['a', { name: 'A' }], ['b', { name: 'B' }]]));
+      await db.write((tx) =>
+        tx.store(users).putMany([
+          ['a', { name: 'A' }],
+          ['b', { name: 'B' }],
+        ]),
+      );
       await db.write(async (tx) => tx.store(copies).putMany(await tx.store(users).range().toArray()));
       expect(await db.read((tx) => tx.store(copies).getMany(['a', 'b']))).toEqual([{ name: 'A' }, { name: 'B' }]);
     });
@@ -144,12 +166,17 @@ export function pointContract(open: OpenSubject): void {
     test('an error in a batch says which item it is about', async () => {
       const { db } = await subject();
       await expect(
-        db.write((tx) => tx.store(users).addMany([['a', { name: 'A' }], ['b', (() => 1) as unknown as User]])),
+        db.write((tx) =>
+          tx.store(users).addMany([
+            ['a', { name: 'A' }],
+            ['b', (() => 1) as unknown as User],
+          ]),
+        ),
       ).rejects.toMatchObject({ code: 'INVALID_VALUE', details: { index: 1 } });
       expect(await db.read((tx) => tx.store(users).count())).toBe(0);
     });
 
-    test('what get hands out is the caller\'s own', async () => {
+    test("what get hands out is the caller's own", async () => {
       const { db } = await subject();
       const lists = defineStore<string, { items: number[] }>('lists');
       await db.write((tx) => tx.store(lists).put('a', { items: [1] }));
@@ -182,7 +209,9 @@ export function pointContract(open: OpenSubject): void {
         s.clearRange({ gte: 10, lt: 90 });
         expect(await s.count()).toBe(20);
         s.put(50, 'new');
-        expect(await s.range({ keysOnly: true, gte: 5, lt: 95 }).toArray()).toEqual([5, 6, 7, 8, 9, 50, 90, 91, 92, 93, 94]);
+        expect(await s.range({ keysOnly: true, gte: 5, lt: 95 }).toArray()).toEqual([
+          5, 6, 7, 8, 9, 50, 90, 91, 92, 93, 94,
+        ]);
       });
       expect(await db.read((tx) => tx.store(numbers).count())).toBe(21);
       await db.write(async (tx) => {
@@ -215,7 +244,12 @@ export function pointContract(open: OpenSubject): void {
         expect(await s.updateKey({ queue: 'q', id: 1, state: 'done' })).toBe(true);
         expect(await s.updateKey({ queue: 'q', id: 2, state: 'done' })).toBe(false);
         expect(s.updateKeySync({ queue: 'q', id: 1, owner: 'bob' })).toBe(true);
-        expect(await s.updateKeyMany([{ queue: 'q', id: 1 }, { queue: 'q', id: 9 }])).toEqual([true, false]);
+        expect(
+          await s.updateKeyMany([
+            { queue: 'q', id: 1 },
+            { queue: 'q', id: 9 },
+          ]),
+        ).toEqual([true, false]);
       });
       const entry = await db.read((tx) => tx.store(tasks).getEntry({ queue: 'q', id: 1 }));
       expect(entry?.key).toEqual({ queue: 'q', id: 1, state: 'done', owner: 'bob' });
@@ -248,8 +282,12 @@ export function pointContract(open: OpenSubject): void {
         await expect(bad({ queue: 'q', id: {} })).rejects.toThrow(InvalidKeyError);
         await expect(bad('q')).rejects.toThrow(InvalidKeyError);
         await expect(bad(undefined)).rejects.toThrow(InvalidKeyError);
-        expect(() => s.getSync({ queue: 'q', id: new Date(Number.NaN) } as unknown as TaskKey)).toThrow(InvalidKeyError);
-        expect(() => s.put({ queue: 'q', id: Symbol('s') } as unknown as TaskKey, { text: '' })).toThrow(InvalidKeyError);
+        expect(() => s.getSync({ queue: 'q', id: new Date(Number.NaN) } as unknown as TaskKey)).toThrow(
+          InvalidKeyError,
+        );
+        expect(() => s.put({ queue: 'q', id: Symbol('s') } as unknown as TaskKey, { text: '' })).toThrow(
+          InvalidKeyError,
+        );
       });
     });
 

@@ -65,13 +65,14 @@ export function readOnlyContract(name: string, make: () => Promise<ReadOnlySubje
           expect((await s.range().toArray()).map((entry) => entry.value)).toEqual(KEYS_IN_ORDER.map((_, i) => i));
           for (const [i, key] of KEYS_IN_ORDER.entries()) expect(s.getSync(key)).toBe(i);
           for (const store of [values, apart]) {
-            for (const [i, { name, value }] of VALUES.entries()) expect(await tx.store(store).get(i), name).toStrictEqual(value);
+            for (const [i, { name, value }] of VALUES.entries())
+              expect(await tx.store(store).get(i), name).toStrictEqual(value);
           }
           expect(((await tx.store(values).get(-1)) as string).length).toBe(200_000);
           const c = tx.store(cities);
-          expect(await c.range({ prefix: { country: 'DE' }, keysOnly: true, where: (key) => (key.size ?? 0) > 5 }).toArray()).toEqual([
-            { country: 'DE', name: 'Berlin', size: 9 },
-          ]);
+          expect(
+            await c.range({ prefix: { country: 'DE' }, keysOnly: true, where: (key) => (key.size ?? 0) > 5 }).toArray(),
+          ).toEqual([{ country: 'DE', name: 'Berlin', size: 9 }]);
           expect(await c.count()).toBe(3);
           expect(await c.rank({ country: 'FR' })).toBe(2);
           expect((await c.at(-1))?.value).toBe('P');

@@ -114,8 +114,14 @@ export const VALUES: readonly SampleValue[] = [
   { name: 'null', value: null },
   { name: 'undefined', value: undefined },
   { name: 'true and false', value: [true, false] },
-  { name: 'integers of every length', value: [0, 1, 63, 64, 255, 256, 65535, 65536, 2 ** 31, 2 ** 32, 2 ** 53, -1, -300] },
-  { name: 'unusual numbers', value: [-0, 0.1, 19.99, Number.NaN, Number.POSITIVE_INFINITY, 5e-324, 1.7976931348623157e308] },
+  {
+    name: 'integers of every length',
+    value: [0, 1, 63, 64, 255, 256, 65535, 65536, 2 ** 31, 2 ** 32, 2 ** 53, -1, -300],
+  },
+  {
+    name: 'unusual numbers',
+    value: [-0, 0.1, 19.99, Number.NaN, Number.POSITIVE_INFINITY, 5e-324, 1.7976931348623157e308],
+  },
   { name: 'bigints', value: [0n, -1n, 2n ** 64n, -(2n ** 200n)] },
   { name: 'an empty string', value: '' },
   { name: 'strings beyond ASCII', value: ['é', '日本', '\u{1f600}', '\ud800 alone', 'nul\0inside'] },
@@ -125,7 +131,14 @@ export const VALUES: readonly SampleValue[] = [
   { name: 'no bytes', value: bytes() },
   { name: 'other views', value: [new Float64Array([1.5, -2]), new Int16Array([-5, 5]), new Uint32Array([1]).buffer] },
   { name: 'a UUID', value: Uuid.parse('123e4567-e89b-42d3-a456-426614174000') },
-  { name: 'a map with keys of all kinds', value: new Map<unknown, unknown>([['a', 1], [2, { b: 3 }], [null, undefined]]) },
+  {
+    name: 'a map with keys of all kinds',
+    value: new Map<unknown, unknown>([
+      ['a', 1],
+      [2, { b: 3 }],
+      [null, undefined],
+    ]),
+  },
   { name: 'a set', value: new Set(['a', 1, null]) },
   { name: 'a regular expression', value: /a+b/gi },
   { name: 'nested objects', value: { a: { b: { c: [{ d: 1 }, { d: 2 }] } }, e: [] } },

@@ -115,7 +115,13 @@ export function transactionsContract(open: OpenSubject): void {
 
     test('an iteration that outlives its transaction ends with an error', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(numbers).putMany([[1, 'a'], [2, 'b'], [3, 'c']]));
+      await db.write((tx) =>
+        tx.store(numbers).putMany([
+          [1, 'a'],
+          [2, 'b'],
+          [3, 'c'],
+        ]),
+      );
       const tx = await db.begin('read');
       const iterator = tx.store(numbers).range()[Symbol.asyncIterator]();
       expect((await iterator.next()).value?.key).toBe(1);
@@ -147,7 +153,13 @@ export function transactionsContract(open: OpenSubject): void {
       const { db } = await subject();
       await db.write((tx) => tx.store(accounts).put('a', 0));
       const reader = await db.begin('read');
-      for (let i = 1; i <= 50; i++) await db.write((tx) => tx.store(accounts).putMany([['a', i], [`n${i}`, i]]));
+      for (let i = 1; i <= 50; i++)
+        await db.write((tx) =>
+          tx.store(accounts).putMany([
+            ['a', i],
+            [`n${i}`, i],
+          ]),
+        );
       expect(await reader.store(accounts).get('a')).toBe(0);
       expect(await reader.store(accounts).count()).toBe(1);
       expect(await reader.commit()).toBe(reader.snapshot);
@@ -187,7 +199,12 @@ export function transactionsContract(open: OpenSubject): void {
 
     test('write skew is refused', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(accounts).putMany([['x', 1], ['y', 1]]));
+      await db.write((tx) =>
+        tx.store(accounts).putMany([
+          ['x', 1],
+          ['y', 1],
+        ]),
+      );
       const [one, two] = [await db.begin('write'), await db.begin('write')];
       for (const tx of [one, two]) expect(await tx.store(accounts).getMany(['x', 'y'])).toEqual([1, 1]);
       one.store(accounts).put('x', 0);
@@ -254,7 +271,13 @@ export function transactionsContract(open: OpenSubject): void {
     for (const [what, look] of elsewhere) {
       test(`what appears beyond what was looked at is none: ${what}`, async () => {
         const { db } = await subject();
-        await db.write((tx) => tx.store(numbers).putMany([[0, 'a'], [10, 'b'], [30, 'c']]));
+        await db.write((tx) =>
+          tx.store(numbers).putMany([
+            [0, 'a'],
+            [10, 'b'],
+            [30, 'c'],
+          ]),
+        );
         const tx = await db.begin('write');
         await look(tx.store(numbers));
         tx.store(accounts).put('seen', 1);
@@ -265,7 +288,13 @@ export function transactionsContract(open: OpenSubject): void {
 
     test('an entry that an unclosed iterator handed out is part of what was read', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(numbers).putMany([[0, 'a'], [10, 'b'], [30, 'c']]));
+      await db.write((tx) =>
+        tx.store(numbers).putMany([
+          [0, 'a'],
+          [10, 'b'],
+          [30, 'c'],
+        ]),
+      );
       const tx = await db.begin('write');
       const iterator = tx.store(numbers).range().sync();
       iterator.next();
@@ -277,7 +306,12 @@ export function transactionsContract(open: OpenSubject): void {
 
     test('a cleared range conflicts with a reader of it and with nobody else', async () => {
       const { db } = await subject();
-      await db.write((tx) => tx.store(numbers).putMany([[1, 'a'], [50, 'b']]));
+      await db.write((tx) =>
+        tx.store(numbers).putMany([
+          [1, 'a'],
+          [50, 'b'],
+        ]),
+      );
       const [inside, outside] = [await db.begin('write'), await db.begin('write')];
       await inside.store(numbers).get(3);
       inside.store(accounts).put('i', 1);

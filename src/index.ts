@@ -1,0 +1,65 @@
+/** The public door of SOP: every name that a program can import. */
+
+export {
+  AbortedError,
+  ClosedError,
+  ConflictError,
+  CorruptionError,
+  DatabaseFailedError,
+  DatabaseLockedError,
+  DatabaseNotFoundError,
+  DiskFullError,
+  type ErrorCode,
+  FormatUnsupportedError,
+  InvalidArgumentError,
+  InvalidKeyError,
+  InvalidValueError,
+  IoError,
+  LimitExceededError,
+  NativeMissingError,
+  OutcomeUnknownError,
+  ReadOnlyError,
+  SnapshotTooOldError,
+  SopError,
+  StoreExistsError,
+  StoreMismatchError,
+  StoreNotFoundError,
+  TimeoutError,
+  TransactionEndedError,
+} from './base/errors.ts';
+export {
+  MAX_KEY_BYTES,
+  MAX_RIDE_ON_BYTES,
+  MAX_STORE_NAME_BYTES,
+  MAX_VALUE_BYTES,
+  MAX_VALUE_NESTING,
+} from './base/limits.ts';
+export type { KeyPrimitive, KeyValue } from './codec/tuple.ts';
+export { Uuid } from './codec/uuid.ts';
+export {
+  type BeginOptions,
+  Database,
+  type DatabaseStats,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  type WriteOptions,
+} from './store/database.ts';
+export {
+  type CompositeStoreShape,
+  defineStore,
+  type KeyFieldInput,
+  type RawValues,
+  type ScalarStoreShape,
+  StoreDefinition,
+  type StoreShape,
+  type StructuredValues,
+  type ValuePlacement,
+} from './store/define-store.ts';
+export type { StoreDescription, StoreInfo } from './store/listing.ts';
+export type { MemoryOptions, OpenOptions } from './store/open-options.ts';
+export { type Bound, type Prefix, Range, type RangeBounds, type RangeOptions } from './store/range.ts';
+export { TxStore } from './store/store.ts';
+export type { Entry, Item, LookupKey } from './store/store-types.ts';
+export { type AnyKey, Transaction } from './store/transaction.ts';
+export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';
