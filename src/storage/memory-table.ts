@@ -124,7 +124,10 @@ export class MemoryTable {
     for (let address = first; address < end; ) {
       const word0 = words[address] as number;
       const op = word0 & 0xff;
-      const size = end - address < 4 ? 0 : recordWords(word0 >>> 16, words[address + 1] as number);
+      const cellLength = words[address + 1] as number;
+      // A length near 2 ** 32 would wrap round in `recordWords`.
+      const whole = end - address >= 4 && cellLength <= (end - address) * 4;
+      const size = whole ? recordWords(word0 >>> 16, cellLength) : 0;
       if (size === 0 || size > end - address || op < OP_PUT || op > OP_NOOP) {
         throw new CorruptionError('a section of records is malformed', {
           details: { storeId, number: relative + this.baseNumber, offset: (address - first) * 4 },

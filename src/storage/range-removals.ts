@@ -51,6 +51,8 @@ export class RangeRemovals {
   #fragments = 0;
   #beneath = new Uint32Array(8);
   #beneathUsed = 0;
+  /** Addresses of the records, in the order of their versions. */
+  #added = new Uint32Array(8);
   /** The top sheet: fragments in order, in blocks, with the newest version of each block. */
   #blocks: number[][] = [];
   #blockNewest: number[] = [];
@@ -70,11 +72,12 @@ export class RangeRemovals {
     const words = this.#arena.words;
     const version = words[address + 2] as number;
     const lower = address * 2;
-    const upper = (recordFlags(words[address] as number) & RANGE_UNBOUNDED) !== 0 ? BEHIND_ALL : address * 2 + 1;
+    const upper = this.#upperBound(address);
     if (this.compareBounds(lower, upper) >= 0) return;
     assert(this.count === 0 || version >= this.#newest, 'range removals come in the order of their versions');
     if (this.count === 0) this.#oldest = version;
-    this.count++;
+    if (this.count === this.#added.length) this.#added = grownWords(this.#added, this.count * 2);
+    this.#added[this.count++] = address;
     this.stamp++;
     this.#newest = version;
     this.#paint(lower, upper, version);
@@ -107,20 +110,17 @@ export class RangeRemovals {
 
   /** What is removed as of `snapshot`, as sorted disjoint ranges that do not touch. */
   disjoint(snapshot = Infinity): RemovedRange[] {
-    const ranges: RemovedRange[] = [];
-    if (this.count === 0) return ranges;
-    const bounds: number[] = [];
     const visible = snapshot - this.baseNumber;
-    for (const ids of this.#blocks) {
-      for (const id of ids) this.#collect(id, visible, bounds);
-    }
-    for (let i = 0; i < bounds.length; ) {
-      const lower = bounds[i] as number;
-      let upper = bounds[i + 1] as number;
-      let newest = bounds[i + 2] as number;
-      for (i += 3; i < bounds.length && this.compareBounds(upper, bounds[i] as number) >= 0; i += 3) {
-        upper = bounds[i + 1] as number;
-        newest = Math.max(newest, bounds[i + 2] as number);
+    const ranges: RemovedRange[] = [];
+    const ids = this.count === 0 || visible >= this.#newest ? this.#blocks.flat() : this.#addedUpTo(visible);
+    for (let i = 0; i < ids.length; ) {
+      const lower = this.#lowerOf(ids[i] as number);
+      let upper = this.#upperOf(ids[i] as number);
+      let newest = this.#version[ids[i] as number] as number;
+      for (i++; i < ids.length && this.compareBounds(upper, this.#lowerOf(ids[i] as number)) >= 0; i++) {
+        const next = this.#upperOf(ids[i] as number);
+        if (this.compareBounds(next, upper) > 0) upper = next;
+        newest = Math.max(newest, this.#version[ids[i] as number] as number);
       }
       ranges.push({
         lower: this.#copyBound(lower),
@@ -186,6 +186,11 @@ export class RangeRemovals {
   }
 
   // ---- reading ----
+
+  #upperBound(address: number): number {
+    const flags = recordFlags(this.#arena.words[address] as number);
+    return (flags & RANGE_UNBOUNDED) !== 0 ? BEHIND_ALL : address * 2 + 1;
+  }
 
   #lowerOf(id: number): number {
     return this.#lower[id] as number;
@@ -267,28 +272,18 @@ export class RangeRemovals {
     return newest;
   }
 
-  /**
-   * Pushes (lower, upper, version) of what is visible of a fragment. With a stack of its own: a range removed a hundred
-   * thousand times over is as many sheets deep.
-   */
-  #collect(top: number, visible: number, into: number[]): void {
-    const stack = [top, this.#lowerOf(top), this.#upperOf(top)];
-    while (stack.length > 0) {
-      const high = stack.pop() as number;
-      const low = stack.pop() as number;
-      const id = stack.pop() as number;
-      if ((this.#version[id] as number) <= visible) {
-        into.push(low, high, this.#version[id] as number);
-        continue;
-      }
-      const from = this.#beneathAt[id] as number;
-      for (let i = (this.#beneathCount[id] as number) - 1; i >= 0; i--) {
-        const piece = this.#beneath[from + i] as number;
-        const lower = this.compareBounds(low, this.#lowerOf(piece)) > 0 ? low : this.#lowerOf(piece);
-        const upper = this.compareBounds(high, this.#upperOf(piece)) < 0 ? high : this.#upperOf(piece);
-        if (this.compareBounds(lower, upper) < 0) stack.push(piece, lower, upper);
-      }
+  /** For an older snapshot: the removals themselves, as they were added, by their lower bounds. */
+  #addedUpTo(visible: number): number[] {
+    const ids: number[] = [];
+    for (let i = 0; i < this.count; i++) {
+      const address = this.#added[i] as number;
+      const version = this.#arena.words[address + 2] as number;
+      if (version > visible) break;
+      ids.push(this.#newFragment(address * 2, this.#upperBound(address), version, 0, 0));
     }
+    // Only lent: the next addition may use their places.
+    this.#fragments -= ids.length;
+    return ids.sort((a, b) => this.compareBounds(this.#lowerOf(a), this.#lowerOf(b)));
   }
 
   #copyBound(bound: number): Uint8Array {
