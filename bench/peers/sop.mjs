@@ -34,7 +34,7 @@ export async function open(folder) {
         const store = tx.store(records);
         for (let i = from; i < to; i++) store.put(keys[order[i]], values(order[i]));
       }),
-    settle: () => db.compact(),
+    settle: () => db.checkpoint(),
     gets: (keys, picks, from, to) =>
       reading((store) => {
         let sum = 0;
