@@ -1,7 +1,8 @@
 /**
  * Several layers of one store as one sorted sequence: write buffer, memory tables, runs, tree, newest first.
  *
- *  1. Of entries with one key the highest version counts; at equal version the earlier layer.
+ *  1. Of entries with one key the highest version counts; at equal version the earlier layer, but an entry over one that
+ *     its layer's range removal of that version hides: a transaction's records count over its own removed ranges.
  *  2. An entry of version v is hidden by any layer's range removal of version t with v < t <= that layer's snapshot.
  *  3. Going forward, every layer stands at its first entry not before the current key, or at its end; backward likewise.
  *     `#mask` holds the layers that stand at the current key itself.
@@ -98,6 +99,8 @@ export class LayeredCursor implements EntryCursor {
   readonly #keyEnds: number[] = [];
   readonly #versions: Float64Array;
   readonly #gone: boolean[] = [];
+  /** Gone by a removed range of the layer itself. */
+  readonly #hidden: boolean[] = [];
   /** Copies of keys: two a layer, the one that holds the current key is not written. */
   readonly #copies: Uint8Array[] = [];
   readonly #fronts: number[] = [];
@@ -156,6 +159,7 @@ export class LayeredCursor implements EntryCursor {
     this.#keyStarts.push(0);
     this.#keyEnds.push(0);
     this.#gone.push(false);
+    this.#hidden.push(false);
     this.#copies.push(NO_BYTES, NO_BYTES);
     this.#fronts.push(0);
     this.#movedAt.push(0);
@@ -378,7 +382,8 @@ export class LayeredCursor implements EntryCursor {
         mask = 1 << i;
       } else if (order === 0) {
         mask |= 1 << i;
-        if ((this.#versions[i] as number) > (this.#versions[winner] as number)) winner = i;
+        const newer = (this.#versions[i] as number) - (this.#versions[winner] as number);
+        if (newer > 0 || (newer === 0 && this.#hidden[winner] && !this.#hidden[i])) winner = i;
       }
     }
     let second = -1;
@@ -440,6 +445,7 @@ export class LayeredCursor implements EntryCursor {
     if (step !== AT) return;
     this.#versions[layer] = cursor.version;
     this.#gone[layer] = cursor.removed;
+    this.#hidden[layer] = (this.#stable[layer] as boolean) && (cursor as RecordCursor).hidden;
     if (this.#stable[layer]) {
       this.#layerKeys[layer] = cursor.keyBytes;
       this.#keyStarts[layer] = cursor.keyStart;

@@ -36,6 +36,8 @@ export class RecordCursor implements EntryCursor {
   cellEnd = 0;
   version = 0;
   removed = false;
+  /** Removed by a range alone: a record of the same transaction in another layer counts over it. */
+  hidden = false;
   /** The record that is shown; 0 while the cursor is nowhere. */
   address = 0;
 
@@ -190,6 +192,7 @@ export class RecordCursor implements EntryCursor {
     this.cellEnd = this.cellStart + (words[address + 1] as number);
     this.version = index.baseNumber + (words[address + 2] as number);
     this.removed = op === OP_REMOVE;
+    this.hidden = false;
     if (this.removed) this.cellEnd = this.cellStart;
     if (index.removals !== undefined) this.#hide();
     return true;
@@ -205,6 +208,7 @@ export class RecordCursor implements EntryCursor {
     if (version <= this.version) return;
     this.version = version;
     this.removed = true;
+    this.hidden = true;
     this.cellEnd = this.cellStart;
   }
 }
