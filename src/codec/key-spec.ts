@@ -12,7 +12,8 @@ import { canGenerateCode, generate, nameLiteral, propertyKey, setOwn } from './c
 import { describeValue } from './text.ts';
 import type { KeyWriter } from './tuple.ts';
 import { KeyReader } from './tuple-reader.ts';
-import { decodeValueList, encodeValueList, type ValueWriter } from './value.ts';
+import { decodeValueList, encodeValueList } from './value.ts';
+import type { ValueWriter } from './value-writer.ts';
 
 export interface KeyField {
   readonly name: string;
@@ -223,7 +224,7 @@ function plainEncode(fields: readonly KeyField[], check: CheckNames): EncodeFiel
   };
 }
 
-/** As `plainEncode`, each field read by its name: 4 ns instead of 15 a field. The names are only counted if they fit. */
+/** As `plainEncode`, each field read by its name: 77 ns instead of 130 for three fields. The names are only counted if they fit. */
 function generateEncode(fields: readonly KeyField[], check: CheckNames): EncodeFields {
   const reads = fields.map(({ name }, i) => `const f${i} = key[${nameLiteral(name)}];`).join('\n');
   const missing = fields.map((_, i) => `f${i} === undefined`).join(' || ');

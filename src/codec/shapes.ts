@@ -17,7 +17,6 @@ import { MAX_SHAPE_FIELDS, MAX_SHAPE_NAME_BYTES, MAX_SHAPES } from '../base/limi
 import { canGenerateCode } from './code-generation.ts';
 import {
   type FieldSink,
-  type FieldSource,
   generateShapeReader,
   generateShapeWriter,
   type ShapeReader,
@@ -255,5 +254,3 @@ export function writeShapeFields(shape: Shape, value: Readonly<Record<string, un
   sink.writeShapeHeader(shape.id);
   for (const name of shape.names) sink.writeAny(value[name]);
 }
-
-export type { FieldSink, FieldSource, ShapeReader, ShapeWriter };

@@ -6,7 +6,8 @@
 import { equalBytes, readU32, writeU32 } from '../base/bytes.ts';
 import { CorruptionError, FormatUnsupportedError, SopError } from '../base/errors.ts';
 import { compileKeySpec, type KeyField, type KeySpecDefinition } from './key-spec.ts';
-import { decodeValue, encodeValue, ValueWriter } from './value.ts';
+import { decodeValue, encodeValue } from './value.ts';
+import { ValueWriter } from './value-writer.ts';
 
 export const STORE_DEFINITION_VERSION = 1;
 const HEADER_BYTES = 5;

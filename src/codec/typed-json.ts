@@ -13,7 +13,7 @@
  *   {"$error": {"name": ..., "message": ..., "stack"?: ..., "cause"?: ..., "errors"?: [...]}}
  *   {"$object": {...}}              a plain object whose only key starts with `$`
  *
- * Objects met more than once are written each time; cycles are refused.
+ * Objects met more than once are written each time; cycles are refused. Reading is in typed-json-read.ts.
  */
 
 import { InvalidValueError } from '../base/errors.ts';
@@ -38,8 +38,6 @@ import {
   VIEW_NAMES,
   viewKind,
 } from './value-kinds.ts';
-
-export { fromTypedJson, parseTypedJson } from './typed-json-read.ts';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue };
 

@@ -9,10 +9,7 @@ import { InvalidValueError } from '../base/errors.ts';
 import type { ShapeRegistry } from './shapes.ts';
 import { describeValue } from './text.ts';
 import { ValueReader } from './value-reader.ts';
-import { ValueWriter } from './value-writer.ts';
-
-export { Shape, ShapeRegistry, type ShapeRegistryOptions } from './shapes.ts';
-export { ValueWriter };
+import type { ValueWriter } from './value-writer.ts';
 
 /**
  * Appends `value` to `writer`. With a registry plain objects are stored by shape, and `writer.newShapes` lists those

@@ -13,7 +13,7 @@ import { forbidCodeGeneration } from '../../../src/codec/code-generation.ts';
 import { type KeyBounds, type KeyRange, keyBounds } from '../../../src/codec/key-bounds.ts';
 import { compileKeySpec, type KeyOption, type KeySpec, keySpecDefinition } from '../../../src/codec/key-spec.ts';
 import { type KeyValue, KeyWriter } from '../../../src/codec/tuple.ts';
-import { ValueWriter } from '../../../src/codec/value.ts';
+import { ValueWriter } from '../../../src/codec/value-writer.ts';
 import { anyKey, anyValue, compareKeyValues, runs } from '../../helpers/codec-arbitraries.ts';
 
 const keyWriter = new KeyWriter();

@@ -1,9 +1,10 @@
 /** Shapes: what is defined when, what is stored, and that a definition is believed only if it is the right one. */
 import { describe, expect, it } from 'vitest';
 import { CorruptionError } from '../../../src/base/errors.ts';
-import { type Shape, shapeId } from '../../../src/codec/shapes.ts';
 import { TAG_OBJECT, TAG_SHAPE } from '../../../src/codec/value-format.ts';
-import { decodeValue, encodeValue, ShapeRegistry, ValueWriter } from '../../../src/codec/value.ts';
+import { type Shape, ShapeRegistry, shapeId } from '../../../src/codec/shapes.ts';
+import { decodeValue, encodeValue } from '../../../src/codec/value.ts';
+import { ValueWriter } from '../../../src/codec/value-writer.ts';
 
 /** A database's shapes as a map, and registries over it. */
 class Shapes {

@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError, InvalidValueError } from '../../../src/base/errors.ts';
-import { fromTypedJson, parseTypedJson, stringifyTypedJson, toTypedJson } from '../../../src/codec/typed-json.ts';
+import { stringifyTypedJson, toTypedJson } from '../../../src/codec/typed-json.ts';
+import { fromTypedJson, parseTypedJson } from '../../../src/codec/typed-json-read.ts';
 import { Uuid } from '../../../src/codec/uuid.ts';
 import { anyKey, anyNumber, anyValue, runs, withHoles } from '../../helpers/codec-arbitraries.ts';
 
