@@ -306,8 +306,9 @@ export class Transaction implements EngineTransaction {
 
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
     const changes = this.#mustChangesOf(storeId, lower?.length ?? 0);
-    if (changes.spill !== undefined) removeSpilled(changes, changes.spill, lower, upper);
     changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
+    // Afterwards: a range removal takes back the removals of single keys before it.
+    if (changes.spill !== undefined) removeSpilled(changes, changes.spill, lower, upper);
     this.#changed((lower?.length ?? 0) + (upper?.length ?? 0));
   }
 
