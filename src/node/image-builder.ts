@@ -120,7 +120,12 @@ export class ImageBuilder {
     // A key that shares nothing is the worst that can be: far from the end there is no need to compare keys.
     const most = MOST_COLUMN_BYTES * (index + 1) + keysEnd + cellsEnd;
     if (most > IMAGE_TARGET_BYTES - MOST_FIXED_BYTES || highest - lowest > LARGEST_DELTA) {
-      const size = this.#sizeWith(index + 1, this.#sharedWith(key, keyStart, keyEnd), keysEnd - keyAt, cellsEnd - cellAt);
+      const size = this.#sizeWith(
+        index + 1,
+        this.#sharedWith(key, keyStart, keyEnd),
+        keysEnd - keyAt,
+        cellsEnd - cellAt,
+      );
       if (!this.#mayBe(index + 1, size) || highest - lowest > LARGEST_DELTA) {
         assert(index > 0, 'an entry fits an image');
         return false;
@@ -297,10 +302,7 @@ export class ImageBuilder {
     const keys = this.keys;
     const first = this.keyStarts[one] as number;
     const last = this.keyStarts[other] as number;
-    const limit = Math.min(
-      (this.keyStarts[one + 1] as number) - first,
-      (this.keyStarts[other + 1] as number) - last,
-    );
+    const limit = Math.min((this.keyStarts[one + 1] as number) - first, (this.keyStarts[other + 1] as number) - last);
     let i = 0;
     while (i < limit && keys[first + i] === keys[last + i]) i++;
     return i;
@@ -418,7 +420,8 @@ export class ImageBuilder {
 
   highestOf(from: number, to: number): number {
     let highest = this.versions[from] as number;
-    for (let i = from + 1; i < to; i++) if ((this.versions[i] as number) > highest) highest = this.versions[i] as number;
+    for (let i = from + 1; i < to; i++)
+      if ((this.versions[i] as number) > highest) highest = this.versions[i] as number;
     return highest;
   }
 }

@@ -259,7 +259,8 @@ export class ImageCache {
     const upper = copyKey(views, base, index + 1, upperKey, 0);
     const last = copyKey(child, 0, imageCount(child, 0) - 1, lowerKey, 0);
     order = compareBytes(lowerKey, 0, last, upperKey, 0, upper);
-    if (order >= 0) throwCorrupt(this.reader, handle.segment, handle.offset, "last key passes the parent's next separator");
+    if (order >= 0)
+      throwCorrupt(this.reader, handle.segment, handle.offset, "last key passes the parent's next separator");
   }
 
   /** Takes in an image that we wrote ourselves (trusted, copied), so that reads after a checkpoint are warm. */

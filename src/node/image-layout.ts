@@ -131,4 +131,3 @@ export function imageSize(
   const size = IMAGE_HEADER_BYTES + ((prefixLength + 3) & ~3) + columns + suffixBytes + cellBytes;
   return (size + 7) & ~7;
 }
-

@@ -130,7 +130,8 @@ function searchTies(
       let other = base + ((u32[slots + middle] as number) & 0xffff);
       const otherEnd = base + ((u32[slots + middle + 1] as number) & 0xffff);
       let mine = at;
-      while (mine < end && other < otherEnd && order === 0) order = (key[mine++] as number) - (bytes[other++] as number);
+      while (mine < end && other < otherEnd && order === 0)
+        order = (key[mine++] as number) - (bytes[other++] as number);
       if (order === 0) order = end - mine - (otherEnd - other);
       if (order === 0) return middle;
     }

@@ -56,7 +56,8 @@ export function imageFault(
   if (length > available || length > LONGEST_IMAGE_BYTES || length % 8 !== 0 || length < IMAGE_HEADER_BYTES + 8) {
     return `image states an impossible length of ${length}`;
   }
-  if (handle !== undefined && length !== handle.length) return `image is ${length} bytes, its parent says ${handle.length}`;
+  if (handle !== undefined && length !== handle.length)
+    return `image is ${length} bytes, its parent says ${handle.length}`;
   if (imageChecksum(views.bytes, base, length) !== views.u32[(base >>> 2) + 3]) return 'checksum differs';
   return (
     structureFault(views, base, length) ??

@@ -158,7 +158,8 @@ class TreeCheck {
     let lastLength = 0;
     for (let i = 0; i < count; i++) {
       const length = copyKey(views, 0, i, this.#key, 0);
-      if (views.u32[heads + i] !== keyHead(this.#key, prefix, length)) this.#fault(handle, `head ${i} is not its key's`);
+      if (views.u32[heads + i] !== keyHead(this.#key, prefix, length))
+        this.#fault(handle, `head ${i} is not its key's`);
       if (i > 0 && compareBytes(this.#lastKey, 0, lastLength, this.#key, 0, length) >= 0) {
         this.#fault(handle, `key ${i} is not greater than the one before`);
       }

@@ -52,7 +52,10 @@ function text(bytes: Uint8Array, start: number, end: number): string {
   let out = '';
   for (let i = start; i < shown; i++) {
     const byte = bytes[i] as number;
-    out += byte > 0x20 && byte < 0x7f && byte !== 0x5c ? String.fromCharCode(byte) : `\\${byte.toString(16).padStart(2, '0')}`;
+    out +=
+      byte > 0x20 && byte < 0x7f && byte !== 0x5c
+        ? String.fromCharCode(byte)
+        : `\\${byte.toString(16).padStart(2, '0')}`;
   }
   return end > shown ? `${out}... (${end - start} bytes)` : out === '' ? "''" : out;
 }

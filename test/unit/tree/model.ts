@@ -51,7 +51,7 @@ const PREFIX = new TextEncoder().encode('a prefix that many keys have in common/
 
 export function randomKey(kind: KeyKind, random: Random): Uint8Array {
   if (kind === 'random') return random.bytes(16);
-  if (kind === 'short') return random.bytes(random.below(4)).map((b) => b % 5 === 0 ? 0 : b % 24);
+  if (kind === 'short') return random.bytes(random.below(4)).map((b) => (b % 5 === 0 ? 0 : b % 24));
   const number = new Uint8Array(8);
   new DataView(number.buffer).setUint32(4, random.below(100_000));
   if (kind === 'sequential') return number;

@@ -46,7 +46,13 @@ async function checkCursor(model: Model, cursor: TreeCursor, random: Random): Pr
     expect(step).toBe(index < entries.length ? AT : END);
     if (step === AT) {
       model.mustShow(cursor, index);
-      expect(await settle(() => cursor.rank(), cursor, (r) => r < 0)).toBe(index);
+      expect(
+        await settle(
+          () => cursor.rank(),
+          cursor,
+          (r) => r < 0,
+        ),
+      ).toBe(index);
       step = await settle(() => cursor.previous(), cursor, miss);
       expect(step).toBe(index > 0 ? AT : END);
       if (step === AT) model.mustShow(cursor, index - 1);
@@ -80,9 +86,21 @@ async function checkLookup(model: Model, tree: Tree, lookup: TreeLookup, random:
       expect(Buffer.from(lookup.cellBytes.slice(lookup.cellStart, lookup.cellEnd))).toEqual(Buffer.from(entry.cell));
       expect(lookup.version).toBe(entry.version);
     }
-    expect(await settle(() => lookup.rank(tree, key, 0, key.length), lookup, (r) => r < 0)).toBe(index);
+    expect(
+      await settle(
+        () => lookup.rank(tree, key, 0, key.length),
+        lookup,
+        (r) => r < 0,
+      ),
+    ).toBe(index);
   }
-  expect(await settle(() => lookup.count(tree, undefined, undefined), lookup, (r) => r < 0)).toBe(entries.length);
+  expect(
+    await settle(
+      () => lookup.count(tree, undefined, undefined),
+      lookup,
+      (r) => r < 0,
+    ),
+  ).toBe(entries.length);
 }
 
 describe(`trees built from sorted entries (SOP_SEED=${SEED})`, () => {

@@ -98,7 +98,8 @@ class Merged {
     for (const entry of this.entries) {
       expect(step).toBe(1);
       if (compareKeys(cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd), entry.key) !== 0) throw new Error('key');
-      if (compareKeys(cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd), entry.cell) !== 0) throw new Error('cell');
+      if (compareKeys(cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd), entry.cell) !== 0)
+        throw new Error('cell');
       if (cursor.version !== entry.version) throw new Error(`version ${cursor.version}, expected ${entry.version}`);
       step = cursor.next();
     }
@@ -130,7 +131,8 @@ function inRange(key: Uint8Array, ranges: readonly KeyRange[]): boolean {
 
 function applyToModel(entries: Entry[], changes: Change[], removals: readonly KeyRange[]): Entry[] {
   const map = new Map<string, Entry>();
-  for (const entry of entries) if (!inRange(entry.key, removals)) map.set(Buffer.from(entry.key).toString('hex'), entry);
+  for (const entry of entries)
+    if (!inRange(entry.key, removals)) map.set(Buffer.from(entry.key).toString('hex'), entry);
   for (const change of changes) {
     const key = Buffer.from(change.key).toString('hex');
     if (change.removed) map.delete(key);
@@ -152,7 +154,8 @@ function randomChanges(kind: KeyKind, count: number, random: Random, old: Entry[
 function randomRemovals(kind: KeyKind, random: Random, old: Entry[]): KeyRange[] {
   const bounds: Uint8Array[] = [];
   for (let i = random.below(4) * 2; i > 0; i--) {
-    const key = old.length > 0 && random.chance(70) ? (old[random.below(old.length)] as Entry).key : randomKey(kind, random);
+    const key =
+      old.length > 0 && random.chance(70) ? (old[random.below(old.length)] as Entry).key : randomKey(kind, random);
     bounds.push(random.chance(30) ? Uint8Array.from([...key.slice(0, 4000), 0]) : key);
   }
   bounds.sort(compareKeys);
@@ -251,7 +254,10 @@ describe('what a merge leaves alone', () => {
   test('a range removal over most of a tree reads only its edges and names the subtrees it dropped', async () => {
     const merged = await grown(50_000);
     merged.cache = new ImageCache({ limitBytes: 1 << 20, reader: merged.images, names: merged.images });
-    const dead = await merged.merge([], [{ lower: numbered(15), upper: numbered(400_005) }], { waits: true, missing: 0 });
+    const dead = await merged.merge([], [{ lower: numbered(15), upper: numbered(400_005) }], {
+      waits: true,
+      missing: 0,
+    });
     expect(merged.cache.stats.misses).toBeLessThan(8);
     expect(dead.dropped.length).toBeGreaterThan(10);
     merged.check(dead);
