@@ -33,6 +33,8 @@ export interface CatalogEntry {
   /** The whole cell. */
   readonly row: Uint8Array;
   readonly codec: StoreCodec;
+  /** The definition compared with it last, which is equal. */
+  matching: AnyDefinition | undefined;
 }
 
 interface Known {
@@ -105,7 +107,7 @@ export class Catalog {
     if (stored.name !== Buffer.from(nameBytes).toString('utf8')) {
       throw new CorruptionError(`the catalog row of store '${stored.name}' stands under another name`);
     }
-    return { nameBytes, stored, row, codec: this.#codecOf(stored) };
+    return { nameBytes, stored, row, codec: this.#codecOf(stored), matching: undefined };
   }
 
   /** The row that a store under this definition gets. */
@@ -113,7 +115,7 @@ export class Catalog {
     const definition = encodeStoreDefinition(stored);
     const row = new Uint8Array(1 + definition.length);
     row.set(definition, 1);
-    return { nameBytes: toNameBytes(stored.name), stored, row, codec: this.#codecOf(stored) };
+    return { nameBytes: toNameBytes(stored.name), stored, row, codec: this.#codecOf(stored), matching: undefined };
   }
 
   /** A store to be created: the same entry for all that create it at the same time. `release` it at the transaction's end. */

@@ -17,13 +17,18 @@ export interface AttemptLimits {
   readonly signal?: AbortSignal;
 }
 
-const DEFAULT_RETRIES = 100;
+export const DEFAULT_RETRIES = 100;
 const FIRST_PAUSE_MS = 0.5;
 const LONGEST_PAUSE_MS = 50;
 
+/** Whether the same work can succeed when it is run again from the beginning: another transaction was quicker. */
+export function isLostRace(error: unknown): boolean {
+  return error instanceof SopError && (error.code === 'CONFLICT' || error.code === 'TOO_OLD');
+}
+
 /**
- * Runs `attempt` until it succeeds, fails with something other than a lost race (`ConflictError`, `SnapshotTooOldError`), or
- * the limits are used up; then the last error is thrown.
+ * Runs `attempt` until it succeeds, fails with something other than a lost race, or the limits are used up; then the last
+ * error is thrown.
  */
 export async function withRetries<T>(
   env: Env,
@@ -31,7 +36,7 @@ export async function withRetries<T>(
   attempt: (limits: AttemptLimits) => Promise<T>,
 ): Promise<T> {
   const { timeoutMs, signal } = options;
-  if (timeoutMs === undefined && signal === undefined) return withoutLimits(env, retriesOf(options), attempt);
+  const retries = retriesOf(options);
   checkLimits(options);
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : env.clock.monotonicMs() + timeoutMs;
   for (let lost = 0; ; lost++) {
@@ -39,28 +44,18 @@ export async function withRetries<T>(
     try {
       return await attempt(timeoutMs === undefined ? { signal } : { timeoutMs: Math.max(1, leftMs), signal });
     } catch (error) {
-      if (!isLostRace(error) || lost >= retriesOf(options)) throw error;
+      if (!isLostRace(error) || lost >= retries) throw error;
       throwIfAborted(signal);
-      const pauseMs = pauseAfter(env, lost);
+      const pauseMs = pauseMsAfter(env, lost);
       if (env.clock.monotonicMs() + pauseMs >= deadline) throw outOfTime(timeoutMs as number, lost, error);
       await pause(env, pauseMs, signal);
     }
   }
 }
 
-async function withoutLimits<T>(env: Env, retries: number, attempt: (limits: AttemptLimits) => Promise<T>): Promise<T> {
-  for (let lost = 0; ; lost++) {
-    try {
-      return await attempt({});
-    } catch (error) {
-      if (!isLostRace(error) || lost >= retries) throw error;
-      await pause(env, pauseAfter(env, lost), undefined);
-    }
-  }
-}
-
-function isLostRace(error: unknown): boolean {
-  return error instanceof SopError && (error.code === 'CONFLICT' || error.code === 'TOO_OLD');
+/** The pause before the next try, `lost` tries having been lost before this one. */
+export function pauseAfterLoss(env: Env, lost: number): Promise<void> {
+  return pause(env, pauseMsAfter(env, lost), undefined);
 }
 
 function retriesOf(options: RetryOptions): number {
@@ -87,7 +82,7 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** Full jitter: anything from nothing to a bound that doubles with each loss. */
-function pauseAfter(env: Env, lost: number): number {
+function pauseMsAfter(env: Env, lost: number): number {
   const word = new Uint32Array(1);
   env.random.fill(new Uint8Array(word.buffer));
   return ((word[0] as number) / 2 ** 32) * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(lost, 30));
@@ -108,14 +103,11 @@ function pause(env: Env, delayMs: number, signal: AbortSignal | undefined): Prom
       timer.cancel();
       reject(new AbortedError('the signal was fired', { cause: signal?.reason }));
     };
-    const timer = env.timers.after(
-      delayMs,
-      () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      },
-      true,
-    );
+    const onTime = () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    };
+    const timer = env.timers.after(delayMs, onTime, true);
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }

@@ -39,17 +39,16 @@ function idBytes(id: number): Uint8Array {
 export class TransactionCore implements StoreHost {
   readonly engine: EngineTransaction;
   readonly env: Env;
-  readonly openScans = new Set<{ close(): void }>();
   readonly #database: EngineApi;
   readonly #catalog: Catalog;
   readonly #open: OpenStore[] = [];
   /** Names whose row this transaction has changed, and what it is now (undefined: none). */
   #own: Map<string, CatalogEntry | undefined> | undefined;
   /** Names whose committed row is already expected. */
-  readonly #expected = new Set<string>();
+  #expected: string[] | undefined;
+  #openScans: Set<{ close(): void }> | undefined;
   #changesCatalog = false;
-  #outcome: 'committed' | 'rolled back' | undefined;
-  #reason: unknown;
+  #endedByCaller = false;
 
   constructor(database: EngineApi, engine: EngineTransaction, env: Env, catalog: Catalog) {
     this.#database = database;
@@ -58,47 +57,39 @@ export class TransactionCore implements StoreHost {
     this.#catalog = catalog;
   }
 
-  /** What ended the transaction, where that was not the caller's wish: a lost commit, the time limit, a signal, closing. */
-  get failure(): unknown {
-    return this.#reason;
+  get openScans(): Set<{ close(): void }> {
+    this.#openScans ??= new Set();
+    return this.#openScans;
   }
 
   mustBeOpen(): void {
     if (!this.engine.ended) return;
     if (this.#database.closed) throw new ClosedError();
-    const how = this.#outcome === undefined ? 'has ended' : `was ${this.#outcome}`;
-    throw new TransactionEndedError(`the transaction ${how}`, {
-      cause: this.#reason,
-      details: { transactionId: this.engine.id },
-    });
+    // The engine knows how it ended, and says so.
+    this.engine.onCommit(() => {});
+    throw new TransactionEndedError('the transaction has ended');
   }
 
-  async commit(): Promise<number> {
-    this.mustBeOpen();
-    for (const scan of this.openScans) scan.close();
+  /** Once its function is through: throws where the transaction ended without its caller's doing (time limit, signal). */
+  mustNotHaveFailed(): void {
+    if (!this.#endedByCaller) this.mustBeOpen();
+  }
+
+  commit(): Promise<number> {
     try {
-      const number = await this.engine.commit();
-      this.#outcome = 'committed';
-      return number;
+      this.mustBeOpen();
+      if (this.#openScans !== undefined) for (const scan of this.#openScans) scan.close();
+      this.#endedByCaller = true;
+      return this.engine.commit();
     } catch (error) {
-      this.#outcome = 'rolled back';
-      this.#reason = error;
-      throw error;
+      return Promise.reject(error);
     }
   }
 
   rollback(reason?: unknown): void {
     if (this.engine.ended) return;
-    this.#outcome = 'rolled back';
+    this.#endedByCaller = true;
     this.engine.rollback(reason);
-  }
-
-  /** Remembers an end that the engine brought about: time limit, signal, closing. */
-  watch(): void {
-    this.engine.onRollback((reason) => {
-      if (this.#outcome === undefined) this.#reason = reason;
-      this.#outcome = 'rolled back';
-    });
   }
 
   /** The store of a definition; a write transaction creates it where there is none. */
@@ -108,9 +99,12 @@ export class TransactionCore implements StoreHost {
     const { name } = definition;
     const found = this.#find(name);
     if (found === undefined) return this.#keep(definition, this.#openMissing(definition));
-    const difference = describeDifference(found.stored, toStoredShape(definition));
-    if (difference !== undefined) {
-      throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
+    if (found.matching !== definition) {
+      const difference = describeDifference(found.stored, toStoredShape(definition));
+      if (difference !== undefined) {
+        throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
+      }
+      found.matching = definition;
     }
     this.#expect(found);
     return this.#keep(definition, this.#coreOf(found));
@@ -234,16 +228,21 @@ export class TransactionCore implements StoreHost {
   /** The committed row of a store in use; its own rows need no expectation. */
   #expect(entry: CatalogEntry): void {
     const { name } = entry.stored;
-    if (this.engine.kind !== 'write' || this.#own?.has(name) || this.#expected.has(name)) return;
-    this.#expected.add(name);
+    if (this.engine.kind !== 'write' || !this.#expectsAnew(name)) return;
     this.engine.expectRow(CATALOG_STORE, entry.nameBytes, entry.row);
   }
 
   #expectAbsent(entry: CatalogEntry, orEqual: Uint8Array | undefined): void {
     const { name } = entry.stored;
-    if (this.#own?.has(name) || this.#expected.has(name)) return;
-    this.#expected.add(name);
+    if (!this.#expectsAnew(name)) return;
     this.engine.expectRow(CATALOG_STORE, entry.nameBytes, undefined, orEqual);
+  }
+
+  #expectsAnew(name: string): boolean {
+    this.#expected ??= [];
+    if (this.#own?.has(name) || this.#expected.includes(name)) return false;
+    this.#expected.push(name);
+    return true;
   }
 
   #putRow(entry: CatalogEntry, existed: boolean | undefined): void {

@@ -3,7 +3,15 @@
  * changes, expected rows), nothing durable, and cache misses on demand so that the slow paths are walked too.
  */
 import { compareKeys, copyBytes, equalBytes } from '../../src/base/bytes.ts';
-import { ClosedError, ConflictError, ReadOnlyError, TransactionEndedError } from '../../src/base/errors.ts';
+import {
+  AbortedError,
+  ClosedError,
+  ConflictError,
+  ReadOnlyError,
+  SopError,
+  TimeoutError,
+  TransactionEndedError,
+} from '../../src/base/errors.ts';
 import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
 import {
@@ -184,6 +192,8 @@ class FakeTransaction implements EngineTransaction {
   readonly kind: TransactionKind;
   readonly id: string;
   readonly reads: Range[] = [];
+  #state = 'open';
+  #reason: unknown;
   readonly #own = new Set<number>();
   readonly #changes: Change[] = [];
   readonly #expected: { store: number; key: Uint8Array; rows: (Uint8Array | undefined)[] }[] = [];
@@ -196,7 +206,9 @@ class FakeTransaction implements EngineTransaction {
     this.id = id;
     this.snapshot = engine.number;
     this.content = new Map(engine.content as Map<number, Entry[]>);
-    options.signal?.addEventListener('abort', () => this.rollback(options.signal?.reason), { once: true });
+    const { signal, timeoutMs } = options;
+    signal?.addEventListener('abort', () => this.rollback(new AbortedError('the signal was fired')), { once: true });
+    if (timeoutMs !== undefined) setTimeout(() => this.rollback(new TimeoutError('out of time')), timeoutMs).unref();
   }
 
   entries(storeId: number): readonly Entry[] {
@@ -293,6 +305,7 @@ class FakeTransaction implements EngineTransaction {
   }
 
   onCommit(fn: (number: number) => void): void {
+    this.#mustBeOpen();
     this.#committed.push(fn);
   }
 
@@ -333,12 +346,14 @@ class FakeTransaction implements EngineTransaction {
 
   rollback(reason?: unknown): void {
     if (this.ended) return;
+    if (reason instanceof AbortedError || reason instanceof TimeoutError) this.#reason = reason;
     this.#end('aborted');
     for (const fn of this.#rolledBack) fn(reason);
   }
 
   #end(outcome: 'committed' | 'aborted'): void {
     this.ended = true;
+    this.#state = outcome === 'committed' ? 'committed' : 'rolled back';
     this.engine.open.delete(this);
     this.engine.outcomes.set(this.id, outcome);
   }
@@ -372,7 +387,8 @@ class FakeTransaction implements EngineTransaction {
 
   #mustBeOpen(): void {
     if (this.engine.closed) throw new ClosedError();
-    if (this.ended) throw new TransactionEndedError('the transaction has ended');
+    if (this.#reason instanceof SopError) throw this.#reason;
+    if (this.ended) throw new TransactionEndedError(`the transaction is ${this.#state}`);
   }
 }
 
