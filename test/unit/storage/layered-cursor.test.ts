@@ -5,7 +5,18 @@ import { type CursorLayer, LayeredCursor } from '../../../src/storage/layered-cu
 import { MemoryTable } from '../../../src/storage/memory-table.ts';
 import { RecordArena } from '../../../src/storage/record-arena.ts';
 import { PENDING_NUMBER, WriteBuffer } from '../../../src/storage/write-buffer.ts';
-import { ArrayCursor, Chance, KeySource, Model, type ModelEntry, RefreshingCursor, RUNS, SEED, SpoilingCache } from './model.ts';
+import {
+  ArrayCursor,
+  Chance,
+  KeySource,
+  Model,
+  type ModelEntry,
+  RefreshingCursor,
+  RUNS,
+  SEED,
+  SpoilingCache,
+  text,
+} from './model.ts';
 
 const STORE = 64;
 const NOWHERE = -1;
@@ -98,7 +109,7 @@ class Fixture {
     const tree = new Model();
     for (let i = this.chance.pick([1, 5, 40, 200]); i > 0; i--) {
       const key = this.key();
-      if (!tree.entries.has(Buffer.from(key).toString('latin1'))) tree.write(key, this.#value(), 1 + this.chance.below(50));
+      if (!tree.entries.has(text(key))) tree.write(key, this.#value(), 1 + this.chance.below(50));
     }
     this.#number = 51;
     const entries = tree.sorted(Infinity);
@@ -115,15 +126,16 @@ class Fixture {
       const number = ++this.#number;
       if (chance.one(6)) {
         runs.unshift(this.#makeRun(number));
-        continue;
+        if (chance.one(2)) continue;
       }
+      const own = new Map<string, number>();
       const buffer = new WriteBuffer(64);
       for (let i = 1 + chance.below(8); i > 0; i--) {
         const key = this.key();
         const upper = this.key();
         if (chance.one(8) && compareKeys(key, upper) < 0) {
           buffer.clearRange(key, upper);
-          for (const list of model.entries.values()) this.#takeBackIn(list, key, upper, number);
+          this.#takeBackIn(own, key, upper);
           model.removeRange(key, upper, number);
           continue;
         }
@@ -131,23 +143,31 @@ class Fixture {
         if (value === undefined) buffer.remove(key, 0, key.length);
         else buffer.put(key, 0, key.length, value, 0, value.length);
         model.write(key, value, number);
+        own.set(text(key), (own.get(text(key)) ?? 0) + 1);
       }
       table.applySection(STORE, buffer.sectionBytes, buffer.sectionStart, buffer.sectionLength, number);
     }
     return { table, runs };
   }
 
-  #takeBackIn(list: ModelEntry[], lower: Uint8Array, upper: Uint8Array, number: number): void {
-    const { key } = list[0] as ModelEntry;
-    if (compareKeys(key, lower) < 0 || compareKeys(key, upper) >= 0) return;
-    if (list.some((e) => e.version === number)) this.model.write(key, undefined, number);
+  /** A range removal takes back what its own transaction's buffer said, but not what it spilled to a run. */
+  #takeBackIn(own: Map<string, number>, lower: Uint8Array, upper: Uint8Array): void {
+    const { entries } = this.model;
+    for (const [name, count] of own) {
+      const list = entries.get(name) as ModelEntry[];
+      const { key } = list[0] as ModelEntry;
+      if (compareKeys(key, lower) < 0 || compareKeys(key, upper) >= 0) continue;
+      own.delete(name);
+      if (list.length === count) entries.delete(name);
+      else entries.set(name, list.slice(0, -count));
+    }
   }
 
   #makeRun(number: number): ModelEntry[] {
     const run = new Map<string, ModelEntry>();
     for (let i = 1 + this.chance.below(30); i > 0; i--) {
       const key = this.key();
-      run.set(Buffer.from(key).toString('latin1'), { key, value: this.chance.one(4) ? undefined : this.#value(), version: number });
+      run.set(text(key), { key, value: this.chance.one(4) ? undefined : this.#value(), version: number });
     }
     for (const e of run.values()) this.model.write(e.key, e.value, number);
     return [...run.values()].sort((a, b) => compareKeys(a.key, b.key));
