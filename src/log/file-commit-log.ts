@@ -14,7 +14,7 @@
  * Not for several threads. The owner of a log calls `commitSync` only while `idle`.
  */
 import { assert } from '../base/assert.ts';
-import { ClosedError, DiskFullError, type SopError } from '../base/errors.ts';
+import { ClosedError, DiskFullError, IoError, type SopError } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { File } from '../env/env.ts';
 import { KIND_ROOT } from './batch.ts';
@@ -95,6 +95,12 @@ export class FileCommitLog implements CommitLog {
   #switching: Promise<void> | undefined;
   #noted = true;
   #closed = false;
+  /** Epochs below this are to be removed; 0 for none. */
+  #removeBefore = 0;
+  /** Where the newest root was adopted, as far as we did it ourselves. */
+  #rootNumber = 0;
+  /** The durable number that the newest batch on disk states. */
+  #stated = 0;
   readonly #onRelease = (batch: BatchBuilder): void => {
     if (this.#open === batch) this.#open = undefined;
     if (this.#free.length < MAX_FREE_BATCHES) this.#free.push(batch);
@@ -204,17 +210,9 @@ export class FileCommitLog implements CommitLog {
 
   removeEpochsBefore(epoch: number): void {
     this.#check();
-    if (this.#writer === undefined) return;
-    const { env, folder } = this.#context;
-    const limit = Math.min(epoch, this.oldestEpochNeeded(rootCovers(this.#root)));
-    let removed = 0;
-    for (const old of listEpochs(env.files, folder)) {
-      if (old >= limit) break;
-      env.files.remove(epochPath(folder, old));
-      removed++;
-    }
-    while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
-    if (removed > 0) env.files.syncFolderSync(logFolder(folder));
+    this.#removeBefore = Math.max(this.#removeBefore, epoch);
+    this.noteIdle();
+    this.#removeOld();
   }
 
   oldestEpochNeeded(covered: number): number {
@@ -236,6 +234,7 @@ export class FileCommitLog implements CommitLog {
     try {
       writer.file.writeSync(batch.bytes.subarray(0, LOG_ALIGNMENT), offset);
       this.#noted = true;
+      this.#stated = this.durableNumber;
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -320,12 +319,46 @@ export class FileCommitLog implements CommitLog {
   #acknowledge(batch: BatchBuilder): void {
     if (batch.count > 0) this.durableNumber = batch.lastNumber;
     if (batch.hasRoot) this.#takeRoot(batch);
+    this.#stated = batch.header.durableNumber;
+    if (this.#removeBefore > 0) this.#removeLater();
+  }
+
+  /** As `#removeOld`, where nobody waits for it: what can not be removed now is removed with the next root. */
+  #removeLater(): void {
+    try {
+      this.#removeOld();
+    } catch (error) {
+      if (!(error instanceof IoError)) throw error;
+    }
   }
 
   /** Remembers a root that the log just adopted: the next epoch's header carries it. */
   #takeRoot(batch: BatchBuilder): void {
     const cursor = batch.cursor();
-    while (cursor.nextTransaction()) if (cursor.kind === KIND_ROOT) this.#keepRoot(cursor.payload().slice());
+    while (cursor.nextTransaction()) {
+      if (cursor.kind !== KIND_ROOT) continue;
+      this.#keepRoot(cursor.payload().slice());
+      this.#rootNumber = cursor.number;
+    }
+  }
+
+  /**
+   * Removes what was asked for, once the adoption of the root that covers it is not only durable but stated so in the log:
+   * who reads beside us believes in that root only then.
+   */
+  #removeOld(): void {
+    if (this.#writer === undefined || this.#rootNumber > this.#stated) return;
+    const { env, folder } = this.#context;
+    const limit = Math.min(this.#removeBefore, this.oldestEpochNeeded(rootCovers(this.#root)));
+    this.#removeBefore = 0;
+    let removed = 0;
+    for (const old of listEpochs(env.files, folder)) {
+      if (old >= limit) break;
+      env.files.remove(epochPath(folder, old));
+      removed++;
+    }
+    while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
+    if (removed > 0) env.files.syncFolderSync(logFolder(folder));
   }
 
   #keepRoot(root: Uint8Array | undefined): void {

@@ -92,8 +92,9 @@ export function openLogSync(options: OpenLogOptions): LogOpening {
     reserveBytes: options.reserveBytes ?? RESERVE_BYTES,
   };
   if (options.mode === 'write') env.files.createFolder(logFolder(folder));
+  const seen: Seen = { number: -1 };
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const opening = tryOpen(context, options);
+    const opening = tryOpen(context, options, seen);
     if (opening !== undefined) return opening;
   }
   throw new IoError(`the log of ${folder} changes faster than it can be read`, {
@@ -101,8 +102,13 @@ export function openLogSync(options: OpenLogOptions): LogOpening {
   });
 }
 
+/** The end that an earlier look found, when a file behind it was gone: the second time it is damage. */
+interface Seen {
+  number: number;
+}
+
 /** Undefined where a file vanished while we looked. */
-function tryOpen(context: LogContext, options: OpenLogOptions): LogOpening | undefined {
+function tryOpen(context: LogContext, options: OpenLogOptions, seen: Seen): LogOpening | undefined {
   const isReading = options.mode === 'read';
   let found = isReading && options.ownerAlive === true ? findCounting(context) : findNewest(context);
   if (found === undefined) return undefined;
@@ -117,7 +123,7 @@ function tryOpen(context: LogContext, options: OpenLogOptions): LogOpening | und
     }
     const { scan, limit } = found;
     const root = scan?.newestRoot(limit);
-    const chain = openChain(context, scan, rootCovers(root));
+    const chain = openChain(context, scan, rootCovers(root), seen);
     if (chain === undefined) {
       scan?.reader.close();
       return undefined;
@@ -198,7 +204,12 @@ function findCounting(context: LogContext): Found | undefined {
  * Readers of the files that hold the numbers above `covered`, oldest first. Undefined where one is gone that was there.
  * All are opened now, so that files removed later do not matter any more.
  */
-function openChain(context: LogContext, scan: EpochScan | undefined, covered: number): EpochReader[] | undefined {
+function openChain(
+  context: LogContext,
+  scan: EpochScan | undefined,
+  covered: number,
+  seen: Seen,
+): EpochReader[] | undefined {
   if (scan === undefined) return [];
   const { env, folder, databaseId, salt } = context;
   const block = env.files.allocate(LOG_ALIGNMENT);
@@ -215,7 +226,11 @@ function openChain(context: LogContext, scan: EpochScan | undefined, covered: nu
   } catch (error) {
     for (const reader of chain) if (reader !== scan.reader) reader.close();
     if (!isErrno(error, 'ENOENT')) throw error;
-    if (listEpochs(env.files, folder).at(-1) !== scan.header.epoch) return undefined;
+    // The owner adopts a root and removes what it covers; whoever looks again finds that root.
+    if (seen.number !== scan.end.number) {
+      seen.number = scan.end.number;
+      return undefined;
+    }
     throw new CorruptionError(`${epochPath(folder, header.predecessor)} is missing, which the log needs`, {
       cause: error,
       details: { file: epochPath(folder, header.predecessor), offset: 0 },

@@ -100,12 +100,13 @@ export function viewFolder(context: LogContext, mode: 'read' | 'write', block: U
     while (newest === undefined && epochs.length > 0) {
       const epoch = epochs.pop() as number;
       opened = env.files.open(epochPath(folder, epoch), { mode, direct: true });
-      const header = readEpochHeader(opened, epoch, databaseId, block);
-      if (header !== undefined) newest = { file: opened, header };
-      else {
-        if (hasOwnBatch(env.files, opened, epoch, salt)) headerDamaged(opened);
-        headerless.push({ epoch, file: opened });
+      let header = readEpochHeader(opened, epoch, databaseId, block);
+      if (header === undefined && hasOwnBatch(env.files, opened, epoch, salt)) {
+        // Its owner may have begun between our two looks.
+        header = readEpochHeader(opened, epoch, databaseId, block) ?? headerDamaged(opened);
       }
+      if (header === undefined) headerless.push({ epoch, file: opened });
+      else newest = { file: opened, header };
       opened = undefined;
     }
   } catch (error) {
@@ -254,6 +255,8 @@ function complete(
   writeZeros(env, file, end.offset, reservedEnd);
   file.syncSync();
   env.files.syncFolderSync(logFolder(folder));
+  // The first file of all: the log's own folder may have been made by somebody who never came to sync it.
+  if (scan === undefined) env.files.syncFolderSync(folder);
 
   const secret = new Uint8Array(SECRET_BYTES);
   env.random.fill(secret);

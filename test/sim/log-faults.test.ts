@@ -8,6 +8,7 @@ import { SopError } from '../../src/base/errors.ts';
 import type { Env } from '../../src/env/env.ts';
 import type { Errno } from '../../src/env/io-error.ts';
 import { crashDisk } from '../../src/env/simulated-crash.ts';
+import type { SimulatedDisk } from '../../src/env/simulated-disk.ts';
 import { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { KIND_ROOT } from '../../src/log/batch.ts';
@@ -34,6 +35,17 @@ class History {
     if (before !== undefined) expect(text, this.what).toBe(before);
     expect(this.refused.has(text), `${this.what}: ${text} was refused`).toBe(false);
     this.known.set(number, text);
+  }
+
+  /** What is known now, to hold a later disk against. */
+  copy(): History {
+    const copy = new History();
+    for (const [number, text] of this.known) copy.known.set(number, text);
+    for (const text of this.refused) copy.refused.add(text);
+    for (const text of this.issued) copy.issued.add(text);
+    copy.what = `${this.what}, in the middle`;
+    copy.count = this.count;
+    return copy;
   }
 
   show(opening: LogOpening): void {
@@ -203,11 +215,25 @@ async function meet(plan: Plan): Promise<boolean> {
   const client = new Client(world.startProcess(), history);
   const { kind, error, nth, times } = plan;
   const fault = world.fail({ operation: kind, error, nth, times });
+  let middle: { disk: SimulatedDisk; history: History } | undefined;
+  let wait = plan.seed % 60;
+  world.onOperation = () => {
+    if (fault.hits > 0 && wait-- === 0) middle = { disk: world.snapshot(), history: history.copy() };
+  };
   await world.run(() => client.run());
+  world.onOperation = undefined;
   fault.cancel();
-  const disk = plan.cutsPower
-    ? crashDisk(world.disk, { data: 'torn', folders: 'kept', seed: plan.seed }).disk
-    : world.disk;
+  // The power may also fail soon after the fault, when what it lost still shows in caches.
+  if (middle !== undefined) await opensWell(crashed(middle.disk, plan), middle.history, plan);
+  await opensWell(plan.cutsPower ? crashed(world.disk, plan) : world.disk, history, plan);
+  return fault.hits > 0;
+}
+
+function crashed(disk: SimulatedDisk, plan: Plan): SimulatedDisk {
+  return crashDisk(disk, { data: plan.seed % 2 === 0 ? 'torn' : 'lost', folders: 'kept', seed: plan.seed }).disk;
+}
+
+async function opensWell(disk: SimulatedDisk, history: History, plan: Plan): Promise<void> {
   const after = new SimulatedWorld(plan.seed, { disk, traceLength: 0 });
   await after.run(async () => {
     const again = new Client(after.startProcess(), history);
@@ -217,7 +243,6 @@ async function meet(plan: Plan): Promise<boolean> {
     await again.run();
     expect(again.errors, history.what).toBe(0);
   });
-  return fault.hits > 0;
 }
 
 describe('a disk that refuses', () => {

@@ -31,6 +31,21 @@ class Truth {
     this.last = Math.max(this.last, number);
   }
 
+  /** A reader may be behind; what it sees is true for ever. */
+  look(opening: LogOpening, known: number): void {
+    const { last } = this;
+    this.last = 0;
+    this.show(opening, 0);
+    this.last = Math.max(last, known, this.last);
+  }
+
+  copy(): Truth {
+    const copy = new Truth();
+    copy.what = this.what;
+    for (const [number, text] of this.texts) copy.tell(number, text);
+    return copy;
+  }
+
   /** `atLeast` is what was known when the opening began: what happens while it lasts it may miss. */
   show(opening: LogOpening, atLeast: number): void {
     const replay = opening.replay();
@@ -66,6 +81,14 @@ class Actor {
     const opening = openLogSync({ env: this.#env, folder, databaseId, writer, mode: 'write', reserveBytes: 16384 });
     this.#truth.show(opening, atLeast);
     this.log = opening.log;
+  }
+
+  /** Looks on beside whoever writes, and believes what it sees. */
+  read(): void {
+    const atLeast = this.#truth.last;
+    const options = { env: this.#env, folder, databaseId, writer: 0, mode: 'read', ownerAlive: true } as const;
+    const opening = openLogSync(options);
+    this.#truth.look(opening, atLeast);
   }
 
   put(texts = 1): void {
@@ -133,6 +156,7 @@ async function unlessRefusedLater(work: () => Promise<void>): Promise<void> {
 }
 
 const intrusions: Record<string, (actor: Actor) => void> = {
+  'looks on': (actor) => actor.read(),
   'opens only': (actor) => actor.open(),
   commits: (actor) => {
     actor.open();
@@ -184,6 +208,7 @@ async function race(plan: Plan): Promise<number> {
   const first = world.startProcess();
   const second = world.startProcess();
   const third = world.startProcess();
+  first.files.createFolder(folder);
   const intruders = [new Actor('b', second, truth), new Actor('c', third, truth)];
   const counts = [0, 0, 0];
   const intrude = intrusions[plan.intrusion] as (actor: Actor) => void;
@@ -191,24 +216,26 @@ async function race(plan: Plan): Promise<number> {
   world.onOperation = (_, { process }) => {
     const count = (counts[process] as number) + 1;
     counts[process] = count;
-    if (process < 2 && count === at[process]) unlessRefused(() => intrude(intruders[process] as Actor));
+    if (process > 1 || count !== at[process]) return;
+    unlessRefused(() => intrude(intruders[process] as Actor));
+    // And there the power fails, before the one who was stopped goes on.
+    endsWell(world, truth, plan.seed);
   };
   await world.run(() => unlessRefusedLater(() => mainWork(new Actor('a', first, truth))));
   // Whoever is still there goes on; most are told that they were taken over.
   for (const actor of intruders) if (actor.log !== undefined) unlessRefused(() => actor.put());
-  const random = new SeededRandom(plan.seed);
+  endsWell(world, truth, plan.seed);
+  return counts[0] as number;
+}
+
+/** Whatever a power cut leaves of the unsynced, everything that anybody knows is there. */
+function endsWell(world: SimulatedWorld, truth: Truth, seed: number): void {
+  const random = new SeededRandom(seed);
   for (const data of ['kept', 'lost', 'torn'] as const) {
     const cut = { data, folders: 'lost' as const, seed: random.below(2 ** 31) };
-    const after = new SimulatedWorld(plan.seed, { disk: crashDisk(world.disk, cut).disk, traceLength: 0 });
-    const actor = new Actor('after', after.startProcess(), truth);
-    const kept = new Map(truth.texts);
-    actor.open();
-    expect([...kept.keys()].every((number) => truth.texts.has(number))).toBe(true);
-    truth.texts.clear();
-    truth.last = 0;
-    for (const [number, text] of kept) truth.tell(number, text);
+    const after = new SimulatedWorld(seed, { disk: crashDisk(world.snapshot(), cut).disk, traceLength: 0 });
+    new Actor('after', after.startProcess(), truth.copy()).open();
   }
-  return counts[0] as number;
 }
 
 describe('the append right', () => {
@@ -219,6 +246,40 @@ describe('the append right', () => {
       for (let at = 1; at <= total; at++) await race({ intrusion, at, innerAt: -1, seed });
     });
   }
+
+  it('is taken from a holder who switches to its next epoch at any moment of the taking', async () => {
+    for (let at = 1, reached = true; reached; at++) {
+      const world = new SimulatedWorld(seed, { traceLength: 0, shortWriteChance: 0 });
+      const truth = new Truth();
+      truth.what = `switch at ${at}`;
+      const holder = new Actor('holder', world.startProcess(), truth);
+      const taker = new Actor('taker', world.startProcess(), truth);
+      world.startProcess().files.createFolder(folder);
+      await world.run(async () => {
+        holder.open();
+        holder.put();
+        await holder.log?.prepareNextEpoch();
+      });
+      let count = 0;
+      reached = false;
+      world.onOperation = (_, { process }) => {
+        if (process !== 1 || ++count !== at) return;
+        reached = true;
+        unlessRefused(() => {
+          holder.log?.switchEpoch(undefined).catch(() => undefined);
+          holder.put();
+        });
+      };
+      unlessRefused(() => {
+        taker.open();
+        taker.put();
+      });
+      unlessRefused(() => holder.put());
+      unlessRefused(() => taker.put());
+      endsWell(world, truth, seed);
+      expect(reached || at > 20).toBe(true);
+    }
+  });
 
   it('has one holder among three', async () => {
     const random = new SeededRandom(seed);

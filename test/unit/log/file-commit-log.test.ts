@@ -302,6 +302,28 @@ describe('roots and epochs', () => {
     expect(await reopened(env)).toEqual(texts(0, 20));
   });
 
+  it('carries a root whose adoption was still under way when the switch began', async () => {
+    const env = memoryEnv();
+    const log = await openLogOf(env);
+    putSync(log, 'a', 'b');
+    await log.switchEpoch(undefined);
+    await log.prepareNextEpoch();
+    const batch = log.openBatch();
+    batch.beginTransaction(KIND_ROOT, 0, 0);
+    batch.addPayload(rootRecord(2, 'root'));
+    batch.endTransaction();
+    const adopted = log.commit(batch);
+    batch.release();
+    await Promise.all([log.switchEpoch(undefined), adopted]);
+    putSync(log, 'c');
+    log.removeEpochsBefore(log.epoch);
+    expect(names(env)).toEqual(['000000000002.log', '000000000003.log']);
+    await log.close();
+    const opening = await open(env);
+    expect(opening.coveredNumber).toBe(2);
+    expect(readTexts(opening)).toEqual(['#3', 'c']);
+  });
+
   it('is kept whole through many switches with notes between', async () => {
     const env = memoryEnv();
     let log = await openLogOf(env);

@@ -1,6 +1,7 @@
 /** Torn tails are cut, damage is named, and no stored byte makes the log hang, crash or give back something else. */
 import { describe, expect, it } from 'vitest';
 import { writeU16, writeU32 } from '../../../src/base/bytes.ts';
+import { crc32c } from '../../../src/base/checksum.ts';
 import { CorruptionError, FormatUnsupportedError, SopError } from '../../../src/base/errors.ts';
 import type { Env } from '../../../src/env/env.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
@@ -143,6 +144,14 @@ describe('damage', () => {
     expect(await outcome(envOf(new Map([[1, swapped]])))).toBeInstanceOf(CorruptionError);
   });
 
+  it('is a batch that does not follow the one before it, though all else about it is right', async () => {
+    const whole = await killedAfter(['a'], ['b'], ['c']);
+    writeU32(whole, 12288 + 64, 12345);
+    writeU32(whole, 12288 + 72, crc32c(whole, 12288, 12288 + 72, salt));
+    expect(await outcome(envOf(new Map([[1, whole]])))).toBeInstanceOf(CorruptionError);
+    expect(await reopen(whole.slice(0, 16384))).toEqual(['a']);
+  });
+
   it('is a header that is gone while its batches are there', async () => {
     const whole = await killedAfter(['a'], ['b']);
     for (const at of [0, 41, 64, 4095]) {
@@ -213,7 +222,6 @@ function withHeader(bytes: Uint8Array, edit: (block: Uint8Array) => void): Uint8
 
 describe('a later format', () => {
   it('is refused, in the header of an epoch and of a batch, and in the kind of a transaction', async () => {
-    const { crc32c } = await import('../../../src/base/checksum.ts');
     const whole = await killedAfter(['a'], ['b']);
     for (const [at, value] of [
       [8, 2],
