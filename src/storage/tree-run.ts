@@ -145,6 +145,10 @@ class RunCursor extends TreeCursor {
     return this.#numbered(super.previous());
   }
 
+  override refresh(): Step {
+    return this.#numbered(super.refresh());
+  }
+
   #numbered(step: Step): Step {
     this.version = this.#number;
     return step;

@@ -134,6 +134,15 @@ export class TreeCursor extends TreeDescent implements EntryCursor {
     return this.#previousSlow();
   }
 
+  /** Shows the current entry again where its leaf lost its frame since: AT, MISS with nothing changed, END if nowhere. */
+  refresh(): Step {
+    if (this.leafIndex < 0) return END;
+    if (this.#table.generations[this.#leafFrame] === this.#leafGeneration) return AT;
+    if (!this.#reenterLeaf()) return MISS;
+    this.#show(this.leafIndex);
+    return AT;
+  }
+
   /** To the first entry of the following leaf. */
   nextLeaf(): Step {
     if (this.leafIndex < 0) return END;
