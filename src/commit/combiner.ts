@@ -7,11 +7,13 @@
  *  3. After a failed append nothing more is combined until the host has recovered; what was in flight is settled by what
  *     the recovered log says.
  *  4. `exclusive` work (freezing a table, changing the epoch) sees no batch in flight.
+ *  5. The engine's own records go before what users wait for, and never wait for room in a table: they are what makes room.
  *
  * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
  * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
  */
-import { DatabaseFailedError, OutcomeUnknownError } from '../base/errors.ts';
+import { DatabaseFailedError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
+import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import type { Env } from '../env/env.ts';
 import { KIND_USER } from '../log/batch.ts';
 import type { BatchBuilder } from '../log/batch-builder.ts';
@@ -28,6 +30,8 @@ const PIPELINE_BYTES = 128 * 1024;
 /** Larger requests are synced by the log thread, so that entering them into the table overlaps with the disk. */
 const SYNC_ON_CALLER_BYTES = 32 * 1024;
 const MAX_IN_FLIGHT = 2;
+/** A longer request fits no batch, its headers and directory counted. */
+const LARGEST_REQUEST_BYTES = MAX_BATCH_BYTES - 4 * 1024 * 1024;
 
 /** What the combiner needs of the database around it. */
 export interface CombinerHost {
@@ -83,12 +87,23 @@ export class Combiner {
       request.failed(this.#stopped);
       return;
     }
-    this.#queue.push(request);
+    this.#enqueue(request);
     if (lone && this.#queue.length === 1 && this.#mayCombine() && this.#inFlight === 0) {
       this.#combine(request.byteLength <= SYNC_ON_CALLER_BYTES);
     } else {
       this.#schedule();
     }
+  }
+
+  #enqueue(request: CommitRequest): void {
+    const queue = this.#queue;
+    if (request.kind === KIND_USER) {
+      queue.push(request);
+      return;
+    }
+    let at = 0;
+    while (at < queue.length && (queue[at] as CommitRequest).kind !== KIND_USER) at++;
+    queue.splice(at, 0, request);
   }
 
   /** Runs `work` with no batch in flight and none begun until it has ended. */
@@ -179,7 +194,7 @@ export class Combiner {
   #combine(onCaller: boolean): boolean {
     const host = this.#host;
     const first = this.#queue[0] as CommitRequest;
-    if (!host.activeTable.hasRoom(first.byteLength)) {
+    if (!this.#fitsTable(first)) {
       host.tableFull(first.byteLength);
       return false;
     }
@@ -214,7 +229,7 @@ export class Combiner {
       const request = this.#queue[taken] as CommitRequest;
       if (taken > 0 && batch.byteLength + request.byteLength > BATCH_TARGET_BYTES) break;
       for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
-      if (taken > 0 && !host.activeTable.hasRoom(request.byteLength)) break;
+      if (taken > 0 && !this.#fitsTable(request)) break;
       taken++;
       const refusal = this.#refusal(request);
       if (refusal === undefined) {
@@ -228,8 +243,14 @@ export class Combiner {
     return entered;
   }
 
+  /** What can never be written is let through, to be refused. */
+  #fitsTable({ sections, byteLength }: CommitRequest): boolean {
+    return sections.length === 0 || byteLength > LARGEST_REQUEST_BYTES || this.#host.activeTable.hasRoom(byteLength);
+  }
+
   #refusal(request: CommitRequest): unknown {
     const host = this.#host;
+    if (request.byteLength > LARGEST_REQUEST_BYTES) return tooLong(request);
     const refusal = validate(request, host.checkedTables, host.oldestChecked);
     if (refusal !== undefined || request.kind !== KIND_USER) return refusal;
     try {
@@ -295,7 +316,11 @@ export class Combiner {
   /** An append failed: its requests wait for the truth, which the recovered log tells. */
   #fail(cause: unknown, accepted: readonly Accepted[]): void {
     for (const { request } of accepted) this.#unsettled.push(request);
-    if (this.#recovering || this.#stopped !== undefined) return;
+    if (this.#recovering) return;
+    if (this.#stopped !== undefined) {
+      this.#giveUp(cause, cause);
+      return;
+    }
     this.#recovering = true;
     void this.#recover(cause);
   }
@@ -332,6 +357,12 @@ export class Combiner {
       }),
     );
   }
+}
+
+function tooLong({ byteLength }: CommitRequest): LimitExceededError {
+  return new LimitExceededError(`the transaction needs ${byteLength} bytes of the log, more than fits one batch; split it`, {
+    details: { limit: 'MAX_BATCH_BYTES', allowed: LARGEST_REQUEST_BYTES, found: byteLength },
+  });
 }
 
 /** Writes a request into the batch; answers its number. */
