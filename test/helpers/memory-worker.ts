@@ -1,0 +1,52 @@
+/**
+ * A program that does one big thing under a cache limit and says how much memory it ever held:
+ * `node memory-worker.ts write|scan <folder> <records> <cacheBytes>`.
+ */
+import { readFileSync } from 'node:fs';
+import { defineStore, openDatabase } from './sop.ts';
+import { say } from './speaking.ts';
+
+const [, , what = '', folder = '', recordsText = '0', cacheText = '0'] = process.argv;
+const records = Number(recordsText);
+const cacheBytes = Number(cacheText);
+const all = defineStore<number, string>('records');
+
+/** Resident bytes at their highest. */
+function peakBytes(): number {
+  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return Number(line?.[1] ?? 0) * 1024;
+}
+
+/** Some 120 bytes, the shape of a small record. */
+function recordText(id: number): string {
+  return `record ${id} `.padEnd(110, 'all work and no play ');
+}
+
+const db = await openDatabase(folder, { cacheBytes });
+const began = performance.now();
+if (what === 'write') {
+  await db.write((tx) => {
+    const store = tx.store(all);
+    // An order that jumps about, so that runs overlap.
+    for (let i = 0; i < records; i++) {
+      const id = (i * 1_000_003) % records;
+      store.put(id, recordText(id));
+    }
+  });
+} else if (what === 'scan') {
+  let seen = 0;
+  await db.read(async (tx) => {
+    for await (const { key, value } of tx.store(all).range()) {
+      if (key !== seen || value !== recordText(key)) throw new Error(`at place ${seen} there is ${key}: ${value}`);
+      seen++;
+    }
+  });
+  if (seen !== records) throw new Error(`${seen} of ${records} records`);
+} else if (what === 'count') {
+  const count = await db.read((tx) => tx.store(all).count());
+  if (count !== records) throw new Error(`${count} of ${records} records`);
+}
+const ms = performance.now() - began;
+await db.close();
+say(JSON.stringify({ what, peakBytes: peakBytes(), seconds: ms / 1000, cacheBytes }));
+process.exit(0);
