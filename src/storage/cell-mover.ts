@@ -1,6 +1,7 @@
 /**
  * Moving values out of cells that do not belong in a leaf: those too long, and those whose store keeps values apart. In the
- * log and in memory tables they lie inline, so that a small commit costs one sync; a checkpoint or a spill moves them.
+ * log and in memory tables they lie inline, so that a small commit costs one sync; a checkpoint or a spill moves them. A
+ * checkpoint that compacts moves those as well that lie in segments about to go.
  */
 import {
   CELL_SEPARATE,
@@ -14,7 +15,14 @@ import type { EntryCursor, Step } from '../node/entry-cursor.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { Segments } from './segments.ts';
 import type { SegmentWriter } from './segment-writer.ts';
-import { appendValue, readValueReference, type ValueReference } from './value-log.ts';
+import { appendValue, readValueReference, readValueSync, type ValueReference } from './value-log.ts';
+
+export interface MovingOptions {
+  /** Segments that values must not stay in. */
+  readonly leaving?: ReadonlySet<number>;
+  /** Hears of every separate value that an entry refers to, those just moved included. */
+  readonly onReference?: (reference: ValueReference) => void;
+}
 
 /** Entries with their values where they belong: another cursor, forward only, whose cells are rewritten on the way. */
 export class MovingCursor implements EntryCursor {
@@ -32,21 +40,20 @@ export class MovingCursor implements EntryCursor {
   readonly #segments: Segments;
   readonly #moved = new Uint8Array(3 + MAX_RIDE_ON_BYTES + VALUE_REFERENCE_BYTES);
 
-  readonly #onReference: ((reference: ValueReference) => void) | undefined;
+  readonly #options: MovingOptions;
 
-  /** `onReference` hears of every separate value that an entry refers to, those just moved included. */
   constructor(
     inner: EntryCursor,
     storeId: number,
     values: SegmentWriter,
     segments: Segments,
-    onReference?: (reference: ValueReference) => void,
+    options: MovingOptions = {},
   ) {
     this.#inner = inner;
     this.#storeId = storeId;
     this.#values = values;
     this.#segments = segments;
-    this.#onReference = onReference;
+    this.#options = options;
     this.keyBytes = inner.keyBytes;
     this.cellBytes = inner.cellBytes;
   }
@@ -99,17 +106,29 @@ export class MovingCursor implements EntryCursor {
     this.version = inner.version;
     this.removed = inner.removed;
     if (inner.removed) return step;
-    if (mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) this.#move();
-    if (this.#onReference !== undefined && ((this.cellBytes[this.cellStart] as number) & CELL_SEPARATE) !== 0) {
-      this.#onReference(readValueReference(this.#segments, this.cellBytes, this.cellStart, this.cellEnd));
+    if (mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
+      this.#move(inner.cellBytes, cellValueStart(inner.cellBytes, inner.cellStart), inner.cellEnd);
     }
+    if (((this.cellBytes[this.cellStart] as number) & CELL_SEPARATE) !== 0) this.#refer();
     return step;
   }
 
-  #move(): void {
-    const { cellBytes, cellStart, cellEnd } = this;
-    const valueStart = cellValueStart(cellBytes, cellStart);
-    const head = valueStart - cellStart;
+  #refer(): void {
+    const { leaving, onReference } = this.#options;
+    if (onReference === undefined && (leaving === undefined || leaving.size === 0)) return;
+    let reference = readValueReference(this.#segments, this.cellBytes, this.cellStart, this.cellEnd);
+    if (leaving?.has(reference.segment)) {
+      const value = readValueSync(this.#segments, this.cellBytes, this.cellStart, this.cellEnd);
+      this.#move(value, 0, value.length);
+      reference = readValueReference(this.#segments, this.cellBytes, this.cellStart, this.cellEnd);
+    }
+    onReference?.(reference);
+  }
+
+  /** The entry's value is `from[valueStart, valueEnd)`: it goes to a segment, and the cell gets its reference. */
+  #move(from: Uint8Array, valueStart: number, valueEnd: number): void {
+    const { cellBytes, cellStart } = this;
+    const head = cellValueStart(cellBytes, cellStart) - cellStart;
     const moved = this.#moved;
     for (let i = 0; i < head; i++) moved[i] = cellBytes[cellStart + i] as number;
     moved[0] = ((moved[0] as number) & ~CELL_WANTS_SEPARATE) | CELL_SEPARATE;
@@ -121,9 +140,9 @@ export class MovingCursor implements EntryCursor {
       keyBytes,
       keyStart,
       keyEnd,
-      cellBytes,
+      from,
       valueStart,
-      cellEnd,
+      valueEnd,
       moved,
       head,
     );

@@ -185,9 +185,13 @@ export class Checkpoint {
     const { relocations } = this.#input;
     const moving =
       changes &&
-      new MovingCursor(changes, storeId, values, segments, (reference) =>
-        space.addLive(reference.segment, valueBytes(reference), SEGMENT_VALUES),
-      );
+      new MovingCursor(changes, storeId, values, segments, {
+        leaving: relocations.victims,
+        onReference: (reference) => {
+          const end = alignUp(reference.offset + reference.length, 8);
+          space.addLive(reference.segment, valueBytes(reference), SEGMENT_VALUES, end);
+        },
+      });
     const merge = new TreeMerge({
       cache,
       sink: this.#sink,

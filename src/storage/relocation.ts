@@ -3,7 +3,8 @@
  *
  * Images are found by walking the segment: each says its store, level and first key, and the merge of that store rewrites
  * every image on the paths to those keys that lies in a victim. Values are found likewise; a current one is copied at once
- * and its entry's new cell joins the merge as one more, lowest, layer of changes, under its old version.
+ * and its entry's new cell joins the merge as one more, lowest, layer of changes, under its old version. Values that the
+ * root does not know yet, but a frozen table does, are copied when the merge comes by (cell-mover.ts).
  */
 import { compareKeys } from '../base/bytes.ts';
 import { CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
@@ -47,18 +48,25 @@ export async function findRelocations(context: RelocationContext, victims: reado
   const images = new Map<number, RewriteTarget[]>();
   const cells = new Map<number, RelocatedCell[]>();
   for (const victim of victims) {
-    if (context.space.segments.get(victim)?.kind === SEGMENT_VALUES) await relocateValues(context, victim, cells);
-    else await scanImages(context.segments, victim, (image) => push(images, image.storeId, image));
+    const row = context.space.segments.get(victim);
+    const end = row?.totalBytes ?? 0;
+    if (row?.kind === SEGMENT_VALUES) await relocateValues(context, victim, end, cells);
+    else await scanImages(context.segments, victim, end, (image) => push(images, image.storeId, image));
   }
   for (const list of images.values()) list.sort((a, b) => compareKeys(a.key, b.key));
   for (const list of cells.values()) list.sort((a, b) => compareKeys(a.key, b.key));
   return { victims: new Set(victims), images, cells };
 }
 
-async function relocateValues(context: RelocationContext, victim: number, cells: Map<number, RelocatedCell[]>): Promise<void> {
+async function relocateValues(
+  context: RelocationContext,
+  victim: number,
+  end: number,
+  cells: Map<number, RelocatedCell[]>,
+): Promise<void> {
   const { segments, reader, root, values } = context;
   const view = new View(root, []);
-  await scanValues(segments, victim, async ({ storeId, key, offset }) => {
+  await scanValues(segments, victim, end, async ({ storeId, key, offset }) => {
     if (reader.find(view, root.record.covered, storeId, key, 0, key.length, true) !== FOUND) return;
     const { cellBytes, cellStart, cellEnd } = reader;
     if (((cellBytes[cellStart] as number) & CELL_SEPARATE) === 0) return;

@@ -1,8 +1,9 @@
 /**
  * Walking a segment file from end to end, without a tree: for compaction, salvage and the sweep of files that nobody names.
  *
- * Between what one sync made durable and what follows there may be zeros up to the next 4096 bytes. Anything else that is
- * neither an image nor a value record stops the walk with `CorruptionError`: what cannot be read is never taken for dead.
+ * The caller says where the segment ends: a crash may have left torn bytes behind what its roots name. Between what one sync
+ * made durable and what follows there may be zeros up to the next 4096 bytes. Anything else that is neither an image nor a
+ * value record stops the walk with `CorruptionError`: what cannot be read is never taken for dead.
  */
 import { alignUp, readU16, readU32 } from '../base/bytes.ts';
 import { crc32c } from '../base/checksum.ts';
@@ -24,10 +25,10 @@ class SegmentWindow {
   #length = 0;
   readonly #segments: Segments;
 
-  constructor(segments: Segments, index: number) {
+  constructor(segments: Segments, index: number, sizeBytes: number) {
     this.#segments = segments;
     this.index = index;
-    this.sizeBytes = segments.endOf(index);
+    this.sizeBytes = sizeBytes;
   }
 
   /** Where byte `offset` lies in `bytes`, with `length` bytes behind it there; -1 past the end of the segment. */
@@ -59,7 +60,7 @@ class SegmentWindow {
 
 /** The kind of a segment by its header, which is checked. Undefined where the header was never written (a crash). */
 export async function readSegmentKind(segments: Segments, index: number): Promise<SegmentKind | undefined> {
-  const window = new SegmentWindow(segments, index);
+  const window = new SegmentWindow(segments, index, segments.endOf(index));
   const at = await window.view(0, SEGMENT_HEADER_BYTES);
   if (at < 0) return undefined;
   const header = window.bytes;
@@ -81,9 +82,14 @@ export interface ScannedImage {
   readonly key: Uint8Array;
 }
 
-/** Calls `visit` for every image of a segment, in file order. */
-export async function scanImages(segments: Segments, index: number, visit: (image: ScannedImage) => void): Promise<void> {
-  const window = new SegmentWindow(segments, index);
+/** Calls `visit` for every image of a segment up to `end`, in file order. */
+export async function scanImages(
+  segments: Segments,
+  index: number,
+  end: number,
+  visit: (image: ScannedImage) => void,
+): Promise<void> {
+  const window = new SegmentWindow(segments, index, end);
   for (let offset = SEGMENT_HEADER_BYTES; offset < window.sizeBytes; ) {
     let at = await window.view(offset, Math.min(IMAGE_HEADER_BYTES, window.sizeBytes - offset));
     if (readU16(window.bytes, at) !== IMAGE_MAGIC) {
@@ -128,13 +134,14 @@ export interface ScannedValue {
   readonly length: number;
 }
 
-/** Calls `visit` for every value record of a segment, in file order. */
+/** Calls `visit` for every value record of a segment up to `end`, in file order. */
 export async function scanValues(
   segments: Segments,
   index: number,
+  end: number,
   visit: (value: ScannedValue) => void | Promise<void>,
 ): Promise<void> {
-  const window = new SegmentWindow(segments, index);
+  const window = new SegmentWindow(segments, index, end);
   for (let offset = SEGMENT_HEADER_BYTES; offset < window.sizeBytes; ) {
     let at = await window.view(offset, Math.min(VALUE_HEADER_BYTES, window.sizeBytes - offset));
     if (readU32(window.bytes, at) !== VALUE_MAGIC) {

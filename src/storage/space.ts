@@ -5,6 +5,7 @@
  *     what to compact. What may be removed is decided by a walk of the segment, never by a count.
  *  2. Every segment that a root names has a row in the segment store of that root. A file without a row is nobody's.
  *  3. A file is removed only after a record in the log said so, and only when no snapshot reads an older root.
+ *  4. `totalBytes` ends where something named by a root ends, or our own writer did: behind it a crash may have left anything.
  *
  * A row: key u48 writer, u16 number (big-endian); cell: flags 0, u8 kind, u48 total bytes, u48 live bytes.
  */
@@ -82,13 +83,18 @@ export class Space {
     this.#changed.add(index);
   }
 
-  addLive(index: number, bytes: number, kind: SegmentKind = SEGMENT_VALUES): void {
+  /**
+   * The coming root names `bytes` more of the segment. `end` is where they end: of a segment whose writer is gone that is all
+   * that is known of its size, since what lies behind the last named byte may be torn.
+   */
+  addLive(index: number, bytes: number, kind: SegmentKind = SEGMENT_VALUES, end = 0): void {
     let row = this.#rows.get(index);
     if (row === undefined) {
       row = { kind, totalBytes: 0, liveBytes: 0 };
       this.#rows.set(index, row);
     }
     row.liveBytes += bytes;
+    if (end > row.totalBytes) row.totalBytes = end;
     this.#changed.add(index);
   }
 
@@ -125,7 +131,7 @@ export class Space {
 }
 
 export interface VictimChoice {
-  /** Segments worth rewriting, never those still being written. */
+  /** Segments worth rewriting, never those in use. */
   readonly victims: number[];
   readonly liveBytes: number;
 }
@@ -137,8 +143,9 @@ const TOLERATED_DEAD_BYTES = 4 * 1024 * 1024;
 /**
  * Which segments to rewrite with the next checkpoint: the emptiest first, until what is left dead is tolerable or what
  * must be copied passes `budgetBytes` (one segment is always taken). `eager` tolerates nothing but nearly full segments.
+ * `inUse`: segments still being written, and those that open transactions will refer to.
  */
-export function chooseVictims(space: Space, writing: ReadonlySet<number>, budgetBytes: number, eager: boolean): VictimChoice {
+export function chooseVictims(space: Space, inUse: ReadonlySet<number>, budgetBytes: number, eager: boolean): VictimChoice {
   const candidates: { index: number; row: SegmentSpace }[] = [];
   let dead = 0;
   let live = 0;
@@ -146,9 +153,10 @@ export function chooseVictims(space: Space, writing: ReadonlySet<number>, budget
     const rowDead = Math.max(0, row.totalBytes - row.liveBytes);
     dead += rowDead;
     live += Math.min(row.liveBytes, row.totalBytes);
-    if (!writing.has(index) && rowDead > row.totalBytes * 0.1) candidates.push({ index, row });
+    const worthIt = row.liveBytes === 0 || rowDead > row.totalBytes * 0.1;
+    if (!inUse.has(index) && worthIt) candidates.push({ index, row });
   }
-  candidates.sort((a, b) => a.row.liveBytes / a.row.totalBytes - b.row.liveBytes / b.row.totalBytes);
+  candidates.sort((a, b) => a.row.liveBytes / (a.row.totalBytes + 1) - b.row.liveBytes / (b.row.totalBytes + 1));
   const tolerated = eager ? live * 0.05 : Math.max(TOLERATED_DEAD_BYTES, live * TOLERATED_DEAD_SHARE);
   const victims: number[] = [];
   let copied = 0;

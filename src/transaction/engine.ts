@@ -213,6 +213,12 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     return ++this.#counter;
   }
 
+  segmentsInUse(): Set<number> {
+    const inUse = new Set<number>();
+    for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
+    return inUse;
+  }
+
   get values(): SegmentWriter | undefined {
     return this.#maintenance?.values;
   }

@@ -54,6 +54,8 @@ export interface MaintenanceHost {
   /** Grows with every recovery of the log. */
   readonly generation: number;
   nextCounter(): number;
+  /** Segments that open transactions have written values to: their commits will refer to them. */
+  segmentsInUse(): Set<number>;
   backgroundError(error: unknown): void;
 }
 
@@ -186,7 +188,7 @@ export class Maintenance {
     };
     try {
       await this.#loadSpace();
-      const { victims } = chooseVictims(host.state.space, this.#beingWritten(), COMPACTION_BUDGET_BYTES, eager);
+      const { victims } = chooseVictims(host.state.space, this.#inUse(), COMPACTION_BUDGET_BYTES, eager);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
       await this.#makeRoot(covered, victims, mustStop);
@@ -302,8 +304,8 @@ export class Maintenance {
     this.#spaceLoaded = true;
   }
 
-  #beingWritten(): Set<number> {
-    return new Set([this.#images.currentSegment, this.#values.currentSegment]);
+  #inUse(): Set<number> {
+    return this.#host.segmentsInUse().add(this.#images.currentSegment).add(this.#values.currentSegment);
   }
 
   #armIdle(delayMs: number): void {

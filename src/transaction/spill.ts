@@ -41,11 +41,14 @@ interface SpilledRun {
 export class StoreSpill {
   readonly #context: SpillContext;
   readonly #storeId: number;
+  readonly #onValue: (segment: number) => void;
   #spilled: SpilledRun[] = [];
 
-  constructor(context: SpillContext, storeId: number) {
+  /** `onValue` hears of each segment that values are moved to. */
+  constructor(context: SpillContext, storeId: number, onValue: (segment: number) => void) {
     this.#context = context;
     this.#storeId = storeId;
+    this.#onValue = onValue;
   }
 
   /** Newest first. */
@@ -127,7 +130,8 @@ export class StoreSpill {
     let first: Uint8Array | undefined;
     const last = new KeyKeeper();
     entries.waits = true;
-    const cursor = new MovingCursor(entries, this.#storeId, this.#context.values, factory.segments);
+    const onReference = ({ segment }: { segment: number }): void => this.#onValue(segment);
+    const cursor = new MovingCursor(entries, this.#storeId, this.#context.values, factory.segments, { onReference });
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
       first ??= cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd);
       const { keyBytes, keyStart, keyEnd } = cursor;

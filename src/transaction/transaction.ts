@@ -70,6 +70,7 @@ interface StoreChanges {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const NO_SEGMENTS: ReadonlySet<number> = new Set();
 const LOWEST_KEY = new Uint8Array(0);
 
 export class Transaction implements EngineTransaction {
@@ -89,7 +90,8 @@ export class Transaction implements EngineTransaction {
   #counter = 0;
   #state: 'open' | 'committing' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
-  #wroteValues = false;
+  /** Segments its values went to; undefined where it wrote none. */
+  #valueSegments: Set<number> | undefined;
   #timer: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #onCommit: ((number: number) => void)[] | undefined;
@@ -316,8 +318,8 @@ export class Transaction implements EngineTransaction {
     this.#mustBeWritable();
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
     const { values, segments } = this.#host;
-    this.#wroteValues = true;
     appendValue(values as SegmentWriter, segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
+    this.#noteValue((values as SegmentWriter).currentSegment);
     return reference;
   }
 
@@ -335,10 +337,19 @@ export class Transaction implements EngineTransaction {
     this.#bufferedBytes = 0;
     for (const changes of this.#changes) {
       if (changes.buffer.sectionLength < this.#host.spillBytes / 8) continue;
-      changes.spill ??= new StoreSpill(this.#host.spill as SpillContext, changes.storeId);
+      changes.spill ??= new StoreSpill(this.#host.spill as SpillContext, changes.storeId, (segment) => this.#noteValue(segment));
       changes.spill.spill(changes.buffer);
-      this.#wroteValues = true;
     }
+  }
+
+  #noteValue(segment: number): void {
+    this.#valueSegments ??= new Set();
+    this.#valueSegments.add(segment);
+  }
+
+  /** Segments that its commit may refer to, runs apart. */
+  get valueSegments(): ReadonlySet<number> {
+    return this.#valueSegments ?? NO_SEGMENTS;
   }
 
   // ---- ending ----
@@ -360,7 +371,7 @@ export class Transaction implements EngineTransaction {
       return Promise.resolve(this.snapshot);
     }
     this.#state = 'committing';
-    if (!this.#wroteValues && this.#changes.every((one) => one.spill === undefined)) return this.#submit();
+    if (this.#valueSegments === undefined && this.#changes.every((one) => one.spill === undefined)) return this.#submit();
     return this.#syncData().then(
       () => this.#submit(),
       (error: unknown) => {
@@ -371,7 +382,7 @@ export class Transaction implements EngineTransaction {
   }
 
   async #syncData(): Promise<void> {
-    if (this.#wroteValues) await (this.#host.values as SegmentWriter).sync();
+    if (this.#valueSegments !== undefined) await (this.#host.values as SegmentWriter).sync();
     for (const changes of this.#changes) await changes.spill?.finish();
   }
 
