@@ -10,7 +10,13 @@ export const MARK_STORE = 99;
 export const STORES = [100, 101, 102];
 
 export type Operation =
-  | { readonly kind: 'put'; readonly store: number; readonly key: string; readonly length: number; readonly fill: number }
+  | {
+      readonly kind: 'put';
+      readonly store: number;
+      readonly key: string;
+      readonly length: number;
+      readonly fill: number;
+    }
   | { readonly kind: 'remove'; readonly store: number; readonly key: string }
   | { readonly kind: 'clear'; readonly store: number; readonly lower: string; readonly upper: string | undefined };
 
@@ -64,7 +70,11 @@ export function applyTo(transaction: EngineTransaction, commit: ModelCommit): vo
       const key = bytesOf(operation.key);
       transaction.remove(operation.store, key, 0, key.length, undefined);
     } else {
-      transaction.removeRange(operation.store, bytesOf(operation.lower), operation.upper === undefined ? undefined : bytesOf(operation.upper));
+      transaction.removeRange(
+        operation.store,
+        bytesOf(operation.lower),
+        operation.upper === undefined ? undefined : bytesOf(operation.upper),
+      );
     }
   }
   const mark = new Uint8Array(5);
@@ -103,41 +113,73 @@ export function applyToModel(content: Content, commit: ModelCommit): void {
   }
 }
 
+export interface Mark {
+  readonly id: number;
+  /** The number under which it is in. */
+  readonly version: number;
+}
+
 /** Which commits are in, oldest first, by their marks. */
-export function readMarks(transaction: EngineTransaction): number[] {
-  const marks: { id: number; version: number }[] = [];
+export function readVersionedMarks(transaction: EngineTransaction): Mark[] {
+  const marks: Mark[] = [];
   const cursor = transaction.cursor(MARK_STORE);
   cursor.waits = true;
   for (let step = cursor.first(); step === 1; step = cursor.next()) {
-    const at = cursor.keyStart;
-    const [a, b, c, d] = cursor.keyBytes.subarray(at, at + 4) as unknown as [number, number, number, number];
-    marks.push({ id: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0, version: cursor.version });
+    marks.push({ id: readU32Big(cursor.keyBytes, cursor.keyStart), version: cursor.version });
   }
-  return marks.sort((x, y) => x.version - y.version).map((mark) => mark.id);
+  return marks.sort((x, y) => x.version - y.version);
+}
+
+export function readMarks(transaction: EngineTransaction): number[] {
+  return readVersionedMarks(transaction).map((mark) => mark.id);
+}
+
+function readU32Big(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
 }
 
 /** Everything the engine shows is what the model has, key by key, forward, backward and by count. */
 export function expectContent(transaction: EngineTransaction, content: Content): void {
   transaction.waits = true;
-  for (const store of STORES) {
-    const expected = [...(content.get(store) ?? new Map<string, Uint8Array>())].sort(([a], [b]) => compareKeys(bytesOf(a), bytesOf(b)));
-    const cursor = transaction.cursor(store);
-    cursor.waits = true;
-    let at = 0;
-    for (let step = cursor.first(); step === 1; step = cursor.next(), at++) {
-      const [key, value] = expected[at] ?? ['nothing more', new Uint8Array(0)];
-      const found = new TextDecoder().decode(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd));
-      if (found !== key) expect(found, `store ${store}, entry ${at}`).toBe(key);
-      const cell = cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd);
-      const bytes = ((cell[0] as number) & 1) === 0 ? cell.subarray(1) : transaction.readValueSync(cell, 0, cell.length);
-      if (compareKeys(bytes, value) !== 0) expect([...bytes.subarray(0, 20)], `value of ${key} in store ${store}`).toEqual([...value.subarray(0, 20)]);
-    }
-    expect(at, `entries of store ${store}`).toBe(expected.length);
-    expect(transaction.count(store, undefined, undefined), `count of store ${store}`).toBe(expected.length);
-    let back = expected.length;
-    for (let step = cursor.last(); step === 1; step = cursor.previous()) back--;
-    expect(back, `entries of store ${store}, backward`).toBe(0);
+  for (const store of STORES) expectStore(transaction, store, content.get(store) ?? new Map<string, Uint8Array>());
+}
+
+function expectStore(transaction: EngineTransaction, store: number, content: ReadonlyMap<string, Uint8Array>): void {
+  // The keys are ASCII: their order as text is that of their bytes.
+  const keys = [...content.keys()].sort();
+  const cursor = transaction.cursor(store);
+  cursor.waits = true;
+  let at = 0;
+  for (let step = cursor.first(); step === 1; step = cursor.next(), at++) {
+    const key = keys[at];
+    const found = textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
+    if (found !== key) expect(found, `store ${store}, entry ${at}`).toBe(key ?? 'nothing more');
+    const cell = cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd);
+    const bytes = ((cell[0] as number) & 1) === 0 ? cell.subarray(1) : transaction.readValueSync(cell, 0, cell.length);
+    const value = content.get(found) as Uint8Array;
+    if (compareKeys(bytes, value) !== 0)
+      expect([...bytes.subarray(0, 20)], `value of ${key} in store ${store}`).toEqual([...value.subarray(0, 20)]);
   }
+  if (at !== keys.length) expect(at, `entries of store ${store}`).toBe(keys.length);
+  const count = transaction.count(store, undefined, undefined);
+  if (count !== keys.length) expect(count, `count of store ${store}`).toBe(keys.length);
+  for (let step = cursor.last(); step === 1; step = cursor.previous()) {
+    const found = textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
+    if (found !== keys[--at]) expect(found, `store ${store}, entry ${at}, backward`).toBe(keys[at]);
+  }
+  if (at !== 0) expect(at, `entries of store ${store}, backward`).toBe(0);
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i] as number);
+  return text;
 }
 
 export async function expectSound(engine: EngineApi): Promise<void> {

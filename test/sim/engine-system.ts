@@ -1,0 +1,169 @@
+/**
+ * The engine as the crash harness and the fault sweep see it: a small life (commits alone and many at once, spills, values in
+ * segments, checkpoints, compaction, closing and opening again) and what must be true of the folder it leaves.
+ *
+ * The check runs for every state of a crash, some hundred times a second: nothing in it goes through an assertion library
+ * unless it has something to say.
+ */
+import { SnapshotTooOldError } from '../../src/base/errors.ts';
+import type { Env } from '../../src/env/env.ts';
+import { hasNativeModule, nodeEnv } from '../../src/env/node-env.ts';
+import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.ts';
+import { openEngine } from '../../src/transaction/engine.ts';
+import {
+  applyTo,
+  applyToModel,
+  type Content,
+  drawCommit,
+  expectContent,
+  type ModelCommit,
+  readVersionedMarks,
+} from '../helpers/engine-model.ts';
+import type { SystemUnderTest } from './crash-harness.ts';
+import { type Oracle, type OracleState } from './crash-oracle.ts';
+
+// Half of a simulated engine's time would go into checksums otherwise.
+if (hasNativeModule()) nodeEnv();
+
+/** Everything as small as it goes: 32 frames, tables of 64 KiB, spills from 16 KiB on. */
+export const SMALL: EngineOptions = {
+  folder: '/disk/db',
+  tableBytes: 64 * 1024,
+  cacheBytes: 256 * 1024,
+  logReserveBytes: 16 * 1024,
+};
+
+/** A commit and the id under which its outcome can be asked for. */
+export interface IssuedCommit {
+  readonly commit: ModelCommit;
+  readonly transactionId: string;
+}
+
+export interface Life {
+  readonly steps: number;
+  readonly keys: number;
+  /** The longest value, bytes. */
+  readonly longest: number;
+}
+
+export function engineSystem(life: Life, options: EngineOptions = SMALL): SystemUnderTest<IssuedCommit> {
+  return {
+    async workload(env, oracle, { random }) {
+      const { steps, keys, longest } = life;
+      let engine = await openEngine(env, options);
+      let nextId = 1;
+      const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
+      for (let step = 0; step < steps; step++) {
+        const choice = random.below(30);
+        if (choice < 18) await write();
+        else if (choice < 23) await Promise.all(Array.from({ length: 2 + random.below(6) }, write));
+        else if (choice < 26) await engine.checkpoint();
+        else if (choice < 27) await engine.compact();
+        else if (choice < 28) {
+          await engine.close();
+          engine = await openEngine(env, options);
+        } else await Promise.all([engine.checkpoint(), write(), write()]);
+      }
+      if (random.below(2) === 0) await engine.close();
+    },
+
+    async check(env, state, { oracle, random }) {
+      let engine = await openEngine(env, options);
+      const content = await expectPromises(engine, state);
+      await resolveOne(engine, state, content.found, oracle, random.below(1000));
+      const commit: ModelCommit = { id: 1_000_000 + state.commits.length, operations: [] };
+      await commitOne(engine, commit, oracle);
+      const further = random.below(8);
+      if (further === 0) await engine.compact();
+      else if (further < 3) await engine.checkpoint();
+      else if (further < 6) return;
+      await engine.close();
+      engine = await openEngine(env, options);
+      expectContentAgain(engine, content.model);
+      await expectSound(engine);
+      await engine.close();
+    },
+  };
+}
+
+/** Commits and tells the oracle; a `SopError` that says "not in" is told as well, one that does not know is not. */
+export async function commitOne(engine: EngineApi, commit: ModelCommit, oracle: Oracle<IssuedCommit>): Promise<number> {
+  const transaction = engine.begin('write');
+  applyTo(transaction, commit);
+  const ticket = oracle.started({ commit, transactionId: transaction.id });
+  const number = await transaction.commit();
+  oracle.acknowledged(ticket, number);
+  return number;
+}
+
+export interface FoundContent {
+  /** Ids of the commits that are in. */
+  readonly found: ReadonlySet<number>;
+  readonly model: Content;
+}
+
+/** What the folder holds is what was promised: see the invariants 1 to 5 of the testing page. */
+export async function expectPromises(engine: EngineApi, state: OracleState<IssuedCommit>): Promise<FoundContent> {
+  const transaction = engine.begin('read');
+  const marks = readVersionedMarks(transaction);
+  const issued = new Map(state.commits.map((one) => [one.commit.commit.id, one]));
+  const found = new Set(marks.map((mark) => mark.id));
+  for (const { commit, outcome } of state.commits) {
+    const isIn = found.has(commit.commit.id);
+    if (outcome === 'acknowledged' && !isIn) throw new Error(`commit ${commit.commit.id} was acknowledged and is gone`);
+    if (outcome === 'refused' && isIn) throw new Error(`commit ${commit.commit.id} was refused and is there`);
+  }
+  const model: Content = new Map();
+  for (const { id, version } of marks) {
+    const one = issued.get(id);
+    if (one === undefined) throw new Error(`commit ${id} was never issued`);
+    if (one.place !== undefined && one.place !== version) {
+      throw new Error(`commit ${id} was acknowledged as number ${one.place} and is number ${version}`);
+    }
+    applyToModel(model, one.commit.commit);
+  }
+  expectContent(transaction, model);
+  transaction.rollback();
+  await expectSound(engine);
+  return { found, model };
+}
+
+function expectContentAgain(engine: EngineApi, model: Content): void {
+  const transaction = engine.begin('read');
+  expectContent(transaction, model);
+  transaction.rollback();
+}
+
+export async function expectSound(engine: EngineApi): Promise<void> {
+  const { problems } = await engine.verify();
+  if (problems.length > 0) throw new Error(`verify finds: ${JSON.stringify(problems.slice(0, 5))}`);
+}
+
+/** Asks how one commit ended: the answer is what is seen, and one for ever. */
+async function resolveOne(
+  engine: EngineApi,
+  state: OracleState<IssuedCommit>,
+  found: ReadonlySet<number>,
+  oracle: Oracle<IssuedCommit>,
+  draw: number,
+): Promise<void> {
+  const one = state.commits[draw % Math.max(1, state.commits.length)];
+  if (one === undefined || draw % 4 !== 0) return;
+  const { commit, transactionId } = one.commit;
+  const answer = await engine.resolve(transactionId).catch(tooOldToKnow);
+  if (answer === undefined) return;
+  const isIn = found.has(commit.id);
+  if ((answer === 'committed') !== isIn) throw new Error(`commit ${commit.id} is ${isIn ? '' : 'not '}there, resolve says ${answer}`);
+  if (answer === 'committed') oracle.acknowledged(one.ticket);
+  else oracle.refused(one.ticket);
+}
+
+function tooOldToKnow(error: unknown): undefined {
+  if (error instanceof SnapshotTooOldError) return undefined;
+  throw error;
+}
+
+/** For the tests' own use: a folder opened by hand. */
+export function openSmall(env: Env, more: Partial<EngineOptions> = {}): Promise<EngineApi> {
+  return openEngine(env, { ...SMALL, ...more });
+}
