@@ -27,6 +27,8 @@ export class BatchCursor {
   kind = 0;
   idWriter = 0;
   idCounter = 0;
+  /** Of the transaction, all that it holds. */
+  byteLength = 0;
   sectionCount = 0;
   runCount = 0;
   payloadStart = 0;
@@ -85,6 +87,7 @@ export class BatchCursor {
     if (length < TRANSACTION_HEADER_BYTES || length % 4 !== 0 || at + length > this.#end) {
       this.#damaged('a transaction is longer than its batch', at);
     }
+    this.byteLength = length;
     this.kind = bytes[at + 4] as number;
     this.runCount = readU16(bytes, at + 6);
     this.idWriter = readU48(bytes, at + 8);

@@ -22,6 +22,8 @@ import { openRun, type RunContext } from './tree-run.ts';
 import { Tree } from '../tree/tree.ts';
 import { makeRoot, View, Views } from './view.ts';
 
+const LARGEST_REPLAY_TABLE_BYTES = 512 * 1024 * 1024;
+
 /** What a log says after its root, one transaction at a time. */
 export interface Replay {
   readonly transaction: BatchCursor;
@@ -46,8 +48,10 @@ export class DatabaseState {
   /** Everything up to here is durable and visible. */
   durable: number;
   nextStoreId: number;
-  /** Merged tables that checks may still need, newest first. */
-  readonly #history: MemoryTable[] = [];
+  /** The newest merged table with changes in it, which checks may still need. */
+  #history: MemoryTable | undefined = undefined;
+  /** Every change above this number and up to the oldest table of the view is in `#history`. */
+  #historyFrom = 0;
   readonly #options: StateOptions;
   readonly #released = new WeakSet<MemoryTable>();
   #checked: readonly MemoryTable[] = [];
@@ -60,6 +64,7 @@ export class DatabaseState {
     this.space = new Space(options.segments);
     this.durable = options.root.covered;
     this.nextStoreId = options.root.nextStoreId;
+    this.#historyFrom = options.root.covered;
     this.#tablesChanged();
   }
 
@@ -76,11 +81,11 @@ export class DatabaseState {
   }
 
   get oldestChecked(): number {
-    return (this.#checked[this.#checked.length - 1] as MemoryTable).baseNumber;
+    return this.#historyFrom;
   }
 
   get hasHistory(): boolean {
-    return this.#history.length > 0;
+    return this.#history !== undefined;
   }
 
   get frozen(): readonly MemoryTable[] {
@@ -108,8 +113,8 @@ export class DatabaseState {
     this.replay(log, (cursor) => {
       if (cursor.number > durable && cursor.idWriter === writer) found.set(cursor.idCounter, cursor.number);
     });
-    // Numbers up to `oldestChecked` are those of the rebuilt tables now; what was merged before them still joins on.
-    if (!isSameRoot) this.#history.length = 0;
+    // Over the same root the rebuilt tables begin where the old ones did: what was merged before them still joins on.
+    if (!isSameRoot) this.#remember(undefined, root.covered);
     this.#tablesChanged();
     for (const old of before.tables) this.#releaseIfUnused(old);
     return found;
@@ -128,8 +133,10 @@ export class DatabaseState {
 
   #replayUser(cursor: BatchCursor): void {
     const number = cursor.number;
+    // All of a transaction goes to one table: a table between two others holds whole numbers.
+    const { byteLength } = cursor;
+    if (!this.active.hasRoom(byteLength)) this.freeze(number - 1, this.#roomAfter(byteLength));
     for (let more = cursor.nextSection(); more; more = cursor.nextSection()) {
-      if (!this.active.hasRoom(cursor.sectionLength)) this.freeze(number - 1, cursor.sectionLength);
       this.active.applySection(cursor.storeId, cursor.bytes, cursor.sectionStart, cursor.sectionLength, number);
       this.nextStoreId = Math.max(
         this.nextStoreId,
@@ -142,6 +149,13 @@ export class DatabaseState {
       this.nextStoreId = Math.max(this.nextStoreId, cursor.runStoreId + 1);
     }
     this.ids.noteCommitted(cursor.idWriter, cursor.idCounter, number);
+  }
+
+  /** For a table in a replay: larger ones the longer the log is, so that there are never many to look through. */
+  #roomAfter(byteLength: number): number {
+    let before = 0;
+    for (const table of this.view.tables) before += table.capacityBytes;
+    return Math.max(byteLength, Math.min(Math.floor(before / 2), LARGEST_REPLAY_TABLE_BYTES));
   }
 
   #replayReclaim(cursor: BatchCursor): void {
@@ -169,19 +183,26 @@ export class DatabaseState {
     for (const [storeId, handle] of roots) trees.set(storeId, handle && new Tree(handle, storeId));
     const before = this.view;
     this.views.replace(new View(makeRoot(record, trees), kept));
-    // One merged table is remembered for checks; older ones go.
-    const forgotten = this.#history.splice(0, this.#history.length, ...covered.slice(0, 1));
+    // One merged table is remembered for checks. Empty ones have nothing to say: the one before them still joins on.
+    const remembered = covered.find((table) => !table.isEmpty);
+    if (remembered !== undefined) this.#remember(remembered, remembered.baseNumber);
     this.#tablesChanged();
-    for (const table of [...before.tables, ...forgotten]) this.#releaseIfUnused(table);
+    for (const table of before.tables) this.#releaseIfUnused(table);
   }
 
-  /** Forgets merged tables that no transaction begun before `oldestSnapshot` can be checked against. */
+  /** Forgets the merged table where every snapshot to be checked, none older than `oldestSnapshot`, is above it. */
   forgetHistory(oldestSnapshot: number): void {
-    const last = this.#history[0];
-    if (last === undefined || last.newestNumber > oldestSnapshot) return;
-    this.#history.length = 0;
+    const above = (this.view.tables[this.view.tables.length - 1] as MemoryTable).baseNumber;
+    if (this.#history === undefined || oldestSnapshot < above) return;
+    this.#remember(undefined, above);
     this.#tablesChanged();
-    this.#releaseIfUnused(last);
+  }
+
+  #remember(table: MemoryTable | undefined, from: number): void {
+    const forgotten = this.#history;
+    this.#history = table;
+    this.#historyFrom = from;
+    if (forgotten !== undefined) this.#releaseIfUnused(forgotten);
   }
 
   /** After a view lost its last user. */
@@ -191,12 +212,12 @@ export class DatabaseState {
   }
 
   #releaseIfUnused(table: MemoryTable): void {
-    if (this.#released.has(table) || this.#history.includes(table) || this.views.isTableUsed(table)) return;
+    if (this.#released.has(table) || this.#history === table || this.views.isTableUsed(table)) return;
     this.#released.add(table);
     this.#options.pool.release(table);
   }
 
   #tablesChanged(): void {
-    this.#checked = [...this.view.tables, ...this.#history];
+    this.#checked = this.#history === undefined ? this.view.tables : [...this.view.tables, this.#history];
   }
 }
