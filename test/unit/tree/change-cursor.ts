@@ -68,10 +68,13 @@ export class ChangeCursor implements EntryCursor {
     return this.#go(this.#at - 1);
   }
 
-  async load(): Promise<void> {
-    // What was shown is gone after an await, as with a cursor over a cache.
+  /** What was shown is gone once others had a turn, as with a cursor over a cache. */
+  scramble(): void {
     this.keyBytes.fill(0xdd);
     this.cellBytes.fill(0xdd);
+  }
+
+  async load(): Promise<void> {
     await Promise.resolve();
   }
 }

@@ -127,4 +127,37 @@ describe(`trees built from sorted entries (SOP_SEED=${SEED})`, () => {
       });
     }
   }
+
+  test('cursors that take turns in sixteen frames each see every entry once', async () => {
+    const images = new MemoryImages();
+    const random = new Random(SEED);
+    const model = buildModel(randomModel('random', 5000, random), images);
+    const cache = new ImageCache({ limitBytes: 16 * 8192, reader: images, names: images });
+    const tree = new Tree(model.root, STORE);
+    const cursors = Array.from({ length: 5 }, () => new TreeCursor(cache, tree));
+    const lookup = new TreeLookup(cache);
+    const at: number[] = [];
+    for (const cursor of cursors) {
+      at.push(random.below(model.entries.length));
+      await settle(() => cursor.seekRank(at.at(-1) as number), cursor, miss);
+    }
+    for (let turn = 0; turn < 6000; turn++) {
+      const which = random.below(cursors.length);
+      const cursor = cursors[which] as TreeCursor;
+      const forward = random.chance(60);
+      cursor.waits = random.chance(50);
+      const step: Step = await settle(() => (forward ? cursor.next() : cursor.previous()), cursor, miss);
+      at[which] = (at[which] as number) + (forward ? 1 : -1);
+      expect(step).toBe(at[which] >= 0 && at[which] < model.entries.length ? AT : END);
+      if (step === AT) model.mustShow(cursor, at[which]);
+      else {
+        at[which] = random.below(model.entries.length);
+        await settle(() => cursor.seekRank(at[which] as number), cursor, miss);
+      }
+      for (let i = 0; i < 4; i++) {
+        const { key } = model.entries[random.below(model.entries.length)] as { key: Uint8Array };
+        expect(await settle(() => lookup.find(tree, key, 0, key.length), lookup, miss)).toBe(FOUND);
+      }
+    }
+  });
 });

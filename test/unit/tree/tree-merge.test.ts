@@ -4,8 +4,9 @@ import { compareKeys, prefixSuccessor } from '../../../src/base/bytes.ts';
 import { CELL_SEPARATE } from '../../../src/codec/cell.ts';
 import type { Handle } from '../../../src/node/handle.ts';
 import { ImageCache } from '../../../src/node/image-cache.ts';
+import { copyKey, imageCount } from '../../../src/node/image-layout.ts';
 import { checkTree, type TreeFault } from '../../../src/tree/tree-check.ts';
-import { runAsync, runSync } from '../../../src/tree/tree-build.ts';
+import { type LoadRequest, runSync } from '../../../src/tree/tree-build.ts';
 import { type KeyRange, mergeTree } from '../../../src/tree/tree-merge.ts';
 import { Tree } from '../../../src/tree/tree.ts';
 import { TreeCursor } from '../../../src/tree/tree-cursor.ts';
@@ -61,7 +62,7 @@ class Merged {
         droppedSubtree: (handle) => dead.dropped.push(handle),
       },
     });
-    this.root = how.waits ? runSync(work) : await runAsync(work);
+    this.root = await drive(work, cursor);
     this.entries = applyToModel(this.entries, changes, removals);
     return dead;
   }
@@ -122,6 +123,16 @@ class Merged {
     }
     for (const address of before) expect([address, gone.has(address)]).toEqual([address, !this.reachable.has(address)]);
     for (const address of gone) expect(this.reachable.has(address)).toBe(false);
+  }
+}
+
+/** Drives a merge; whatever its cursor showed is overwritten at every pause. */
+async function drive<T>(work: Generator<LoadRequest | undefined, T, void>, cursor: ChangeCursor): Promise<T> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+    cursor.scramble();
+    if (value !== undefined) await value.load();
   }
 }
 
@@ -261,6 +272,41 @@ describe('what a merge leaves alone', () => {
     expect(merged.cache.stats.misses).toBeLessThan(8);
     expect(dead.dropped.length).toBeGreaterThan(10);
     merged.check(dead);
+  });
+
+  test('a range removal with bounds between subtrees reads the root alone', async () => {
+    const merged = await grown(50_000);
+    const cache = new ImageCache({ limitBytes: 1 << 20, reader: merged.images, names: merged.images });
+    const root = merged.root as Handle;
+    const frame = cache.loadSync(root, STORE);
+    expect(imageCount(cache.table.views(frame), cache.table.base(frame))).toBeGreaterThan(2);
+    const bound = (index: number): Uint8Array => {
+      const key = new Uint8Array(64);
+      return key.slice(0, copyKey(cache.table.views(frame), cache.table.base(frame), index, key, 0));
+    };
+    const removals = [{ lower: bound(1), upper: bound(2) }];
+    merged.cache = cache;
+    const dead = await merged.merge([], removals, { waits: true, missing: 0 });
+    expect(cache.stats.misses).toBe(1);
+    expect(dead.dropped.length).toBe(1);
+    merged.check(dead);
+  });
+
+  test('a leaf that lost most of its entries is joined with its neighbour, and no others are touched', async () => {
+    const merged = await grown(40_000);
+    const inner = (merged.root as Handle).level;
+    for (const start of [0, 5000, 20_000, 33_333]) {
+      const gone = Array.from({ length: 260 }, (_, i) => removal(10 * (start + i)));
+      const dead = await merged.merge(gone, [], { waits: true, missing: 0 });
+      merged.check(dead);
+      expect(dead.images.length).toBeLessThan(9 + inner);
+    }
+    const sizes: number[] = [];
+    const { cache, root } = merged;
+    const onImage = (_: number, __: number, length: number, level: number): unknown =>
+      level === 0 && sizes.push(length);
+    runSync(checkTree({ cache, storeId: STORE, root, waits: true, onImage }));
+    expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThan(2048);
   });
 
   test('entries appended at the end fill their leaves', async () => {
