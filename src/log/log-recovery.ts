@@ -189,7 +189,11 @@ function findCounting(context: LogContext): Found | undefined {
         continue;
       }
       const scan = new EpochScan(env.files, file, header, salt);
-      if (scan.ownBatches > 0) return { scan, limit: scan.proven.number };
+      if (scan.ownBatches > 0) {
+        // Who holds the right itself knows more than its log states: the last batch before a full disk was met.
+        if (context.provenNumber > 0) scan.noteProven(context.provenNumber);
+        return { scan, limit: scan.proven.number };
+      }
       file.close();
     } catch (error) {
       file?.close();
