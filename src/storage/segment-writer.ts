@@ -127,6 +127,11 @@ export class SegmentWriter implements ImageSink {
     this.#targetBytes = targetBytes;
   }
 
+  /** Poisoned: nothing more is written, a sync fails. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Local index of the segment being written; -1 before the first append. */
   get currentSegment(): number {
     return this.#current?.index ?? -1;
@@ -194,12 +199,12 @@ export class SegmentWriter implements ImageSink {
     while (this.#writes.size > 0) await Promise.all(this.#writes);
     this.#check();
     try {
-      const files = this.#unsynced.splice(0);
+      const finished = this.#unsynced.length;
+      const files = [...this.#unsynced];
       if (this.#current !== undefined) files.push(this.#current);
-      for (const segment of files) {
-        await segment.file.sync();
-        if (segment !== this.#current) segment.file.close();
-      }
+      for (const segment of files) await segment.file.sync();
+      // Only what was finished before: a file that came to its end while it was synced has bytes to sync still.
+      for (const segment of this.#unsynced.splice(0, finished)) segment.file.close();
       if (this.#folderChanged) {
         this.#folderChanged = false;
         await this.#factory.env.files.syncFolder(this.#factory.segments.folder);
@@ -220,8 +225,9 @@ export class SegmentWriter implements ImageSink {
     if (current.inFlight.length === 0) this.#factory.segments.setPending(current.index, undefined);
   }
 
-  /** Waits for writes under way and closes; nothing is synced. */
+  /** Waits for writes and syncs under way and closes; nothing more is synced. */
   async close(): Promise<void> {
+    await this.#lastSync;
     while (this.#writes.size > 0) await Promise.all(this.#writes);
     if (this.#current !== undefined) this.#unsynced.push(this.#current);
     this.#current = undefined;
