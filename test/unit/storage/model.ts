@@ -218,10 +218,6 @@ export class ArrayCursor implements EntryCursor {
 
   #to(at: number): Step {
     const entry = this.#entries[at];
-    if (entry === undefined) {
-      this.#at = -1;
-      return END;
-    }
     const cache = this.#cache;
     if (cache.missChance > 0 && at !== this.#loaded && cache.chance.one(cache.missChance)) {
       cache.misses++;
@@ -232,6 +228,10 @@ export class ArrayCursor implements EntryCursor {
       cache.spoil();
     }
     this.#loaded = -2;
+    if (entry === undefined) {
+      this.#at = -1;
+      return END;
+    }
     this.#at = at;
     this.show(entry);
     return AT;
