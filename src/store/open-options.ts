@@ -6,7 +6,7 @@ import type { EngineOptions } from '../transaction/engine-api.ts';
 export interface MemoryOptions {
   /** Bytes the cache of images may take (default 256 MiB; taken only as it is needed). */
   readonly cacheBytes?: number;
-  /** Bytes of recent changes kept in memory before a checkpoint moves them into the trees (default 64 MiB). */
+  /** Bytes of recent changes kept in memory before a checkpoint moves them into the trees (default 256 MiB). */
   readonly tableBytes?: number;
   /** The database refuses to grow beyond this many bytes (`DiskFullError`); unlimited by default. */
   readonly maxSizeBytes?: number;

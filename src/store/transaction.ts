@@ -4,6 +4,7 @@ import type { KeyValue } from '../codec/tuple.ts';
 import type { TransactionKind } from '../transaction/engine-api.ts';
 import { type AnyDefinition, toDefinition } from './catalog.ts';
 import { checkStoreName, StoreDefinition } from './define-store.ts';
+import { type StoreInfo, toStoreInfo } from './listing.ts';
 import { TxStore } from './store.ts';
 import type { TransactionCore } from './transaction-core.ts';
 
@@ -65,6 +66,12 @@ export class Transaction implements AsyncDisposable {
     this.#core.mustBeOpen();
     const { stored } = this.#core.mustFind(name);
     return toDefinition(name, stored) as StoreDefinition<AnyKey, unknown, string>;
+  }
+
+  /** What the catalog says of a store, its entries left uncounted. `StoreNotFoundError` where there is none. */
+  describe(name: string): StoreInfo {
+    this.#core.mustBeOpen();
+    return toStoreInfo(this.#core.mustFind(name));
   }
 
   /** Drops a store with everything in it, whatever its size, as part of this transaction. `StoreNotFoundError` if there is none. */

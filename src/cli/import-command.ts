@@ -1,0 +1,307 @@
+/**
+ * `sop import`: NDJSON into stores, many records a transaction. How far a source has been read is recorded in the store
+ * `sop.imports` by the transaction that brings its records in: what is in is not imported twice, whatever interrupts.
+ */
+import { fromTypedJson } from '../codec/typed-json-read.ts';
+import { type AnyKey, type Database, defineStore, SopError, type StoreInfo, type Transaction } from '../index.ts';
+import { defineAny, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
+import {
+  type Command,
+  EXIT_DONE,
+  EXIT_INTERRUPTED,
+  flagOption,
+  type Invocation,
+  takePositionals,
+  textOption,
+  UsageError,
+} from './command.ts';
+import { type Line, openSource, readLines, type SourceFile } from './lines.ts';
+import { writing } from './open.ts';
+import { formatCount, formatDuration } from './output.ts';
+import { Progress } from './progress.ts';
+
+interface ImportState {
+  /** Byte position and line behind the last record that is in. */
+  readonly position: number;
+  readonly line: number;
+  readonly records: number;
+  /** The store that records went to at that point, as the file said. */
+  readonly store: string | undefined;
+  readonly tail: number;
+  readonly done: boolean;
+  readonly updated: Date;
+}
+
+const imports = defineStore<string, ImportState>('sop.imports');
+
+const BATCH_RECORDS = 2000;
+const BATCH_CHARACTERS = 4 * 1024 * 1024;
+
+export const importCommand: Command = {
+  name: 'import',
+  summary: 'read NDJSON into stores; goes on where it was interrupted',
+  usage: '<folder> <file>',
+  details:
+    'Lines are what `sop export` writes: {"key": ..., "value": ...} in typed JSON, with a line that defines the store before ' +
+    'its entries. Any other JSON objects are taken as records: --key or --id says which of their fields make the key, the ' +
+    'others are the value; records go to the store that --store names. `-` reads standard input. Database and store are ' +
+    'created where there are none. Running the same command again imports what was added to the file since.',
+  options: {
+    store: { type: 'string', short: 's', value: 'name', help: 'the store that entries go to' },
+    id: { type: 'string', value: 'field', help: 'the field that is the key, a key of one value' },
+    ...SHAPE_OPTIONS,
+    source: {
+      type: 'string',
+      value: 'name',
+      help: 'names what comes on standard input, so that it can be gone on with',
+    },
+    again: { type: 'boolean', help: 'from the beginning, even if it is in already' },
+  },
+  examples: [
+    ['sop import ./data all.ndjson', 'what sop export wrote'],
+    [
+      'sop import ./data cities.ndjson --store cities --key country,population:desc,name',
+      'records with a key of fields',
+    ],
+    ['sop import ./data users.ndjson --store users --id email', 'records with a key of one value'],
+    ['gunzip -c log.gz | sop import ./data - --store log --id time --source log.gz', 'from another program'],
+  ],
+  async run(call) {
+    const [folder, path] = takePositionals(call, '<folder>', '<file>') as [string, string];
+    const source = path === '-' ? undefined : openSource(path);
+    try {
+      return await writing(folder, true, (db) => new Import(db, call, source).run());
+    } finally {
+      source?.close();
+    }
+  },
+};
+
+interface Target {
+  readonly name: string;
+  readonly info: StoreInfo;
+}
+
+class Import {
+  readonly #db: Database;
+  readonly #call: Invocation;
+  readonly #source: SourceFile | undefined;
+  readonly #identity: string | undefined;
+  #target: Target | undefined;
+  #state: ImportState = {
+    position: 0,
+    line: 0,
+    records: 0,
+    store: undefined,
+    tail: 0,
+    done: false,
+    updated: new Date(),
+  };
+
+  constructor(db: Database, call: Invocation, source: SourceFile | undefined) {
+    this.#db = db;
+    this.#call = call;
+    this.#source = source;
+    const name = textOption(call.options, 'source');
+    this.#identity = source?.identity ?? (name === undefined ? undefined : `standard input: ${name}`);
+  }
+
+  async run(): Promise<number> {
+    const { out } = this.#call;
+    await this.#resume();
+    const before = this.#state;
+    const isMore = this.#source === undefined || before.position < this.#source.sizeBytes;
+    if (before.records > 0 && isMore) {
+      out.note(`going on behind record ${formatCount(before.records)}, line ${formatCount(before.line)}`);
+    }
+    const progress = new Progress(out, 'importing', before.position);
+    try {
+      await this.#read(progress, before);
+    } finally {
+      progress.end();
+    }
+    const imported = this.#state.records - before.records;
+    const interrupted = this.#call.signal.aborted;
+    await this.#tell(imported, interrupted, progress.elapsedMs);
+    return interrupted ? EXIT_INTERRUPTED : EXIT_DONE;
+  }
+
+  /** Finds out how far this source was read before. */
+  async #resume(): Promise<void> {
+    const identity = this.#identity;
+    if (identity === undefined || flagOption(this.#call.options, 'again')) return;
+    const state = await this.#db.read((tx) => tx.store(imports).get(identity));
+    if (state === undefined || state.position === 0) return;
+    const source = this.#source;
+    if (source !== undefined) {
+      // The file was written anew: what stands before the position is not what was read then.
+      if (source.sizeBytes < state.position || source.tailChecksum(state.position) !== state.tail) return;
+    }
+    this.#state = state;
+    if (state.store !== undefined)
+      this.#target = await this.#db.read((tx) => this.#existing(tx, state.store as string));
+  }
+
+  async #read(progress: Progress, before: ImportState): Promise<void> {
+    const { signal, input } = this.#call;
+    const source = this.#source;
+    const bytes = source === undefined ? input : source.read(before.position);
+    const from = source === undefined ? { position: 0, line: 0 } : before;
+    let batch: Line[] = [];
+    let characters = 0;
+    for await (const lines of readLines(bytes, from.position, from.line + 1)) {
+      for (const line of lines) {
+        if (line.end <= before.position) continue;
+        batch.push(line);
+        characters += line.text.length;
+        if (batch.length < BATCH_RECORDS && characters < BATCH_CHARACTERS) continue;
+        await this.#bringIn(batch, false);
+        progress.show(this.#state.position, source?.sizeBytes, this.#state.records - before.records, 'records');
+        batch = [];
+        characters = 0;
+        if (signal.aborted) return;
+      }
+    }
+    await this.#bringIn(batch, true);
+  }
+
+  /** One transaction: the records of these lines, and how far that is. */
+  async #bringIn(lines: readonly Line[], done: boolean): Promise<void> {
+    const last = lines.at(-1);
+    if (last === undefined && this.#identity === undefined) return;
+    const before = this.#state;
+    const targetBefore = this.#target;
+    const position = last?.end ?? before.position;
+    this.#state = await this.#db.write((tx) => {
+      this.#target = targetBefore;
+      let records = before.records;
+      for (const line of lines) records += this.#takeLine(tx, line);
+      const state: ImportState = {
+        position,
+        line: last?.number ?? before.line,
+        records,
+        store: this.#target?.name,
+        tail: this.#source?.tailChecksum(position) ?? 0,
+        done,
+        updated: new Date(),
+      };
+      if (this.#identity !== undefined) tx.store(imports).put(this.#identity, state);
+      return state;
+    });
+  }
+
+  /** How many records a line brings: none for empty lines and definitions. */
+  #takeLine(tx: Transaction, line: Line): number {
+    if (line.text.trim() === '') return 0;
+    try {
+      const json = parseObject(line.text);
+      const definition = definitionIn(json);
+      if (definition !== undefined) {
+        this.#target = this.#define(tx, definition);
+        return 0;
+      }
+      this.#target ??= this.#defineFromOptions(tx);
+      const [key, value] = this.#toEntry(json, this.#target.info);
+      tx.store(this.#target.name).put(key, value);
+      return 1;
+    } catch (error) {
+      throw atLine(error, line.number);
+    }
+  }
+
+  #define(tx: Transaction, definition: { readonly name: string }): Target {
+    const name = textOption(this.#call.options, 'store') ?? definition.name;
+    const { name: _name, ...shape } = definition;
+    tx.store(defineAny(name, shape));
+    return this.#existing(tx, name);
+  }
+
+  #defineFromOptions(tx: Transaction): Target {
+    const { options } = this.#call;
+    const name = textOption(options, 'store');
+    if (name === undefined)
+      throw new UsageError('--store is needed: the file does not say which store its records belong to');
+    let exists = true;
+    try {
+      tx.describe(name);
+    } catch (error) {
+      if (!(error instanceof SopError) || error.code !== 'STORE_NOT_FOUND') throw error;
+      exists = false;
+    }
+    if (!exists || textOption(options, 'key') !== undefined) tx.store(readShape(name, options));
+    return this.#existing(tx, name);
+  }
+
+  #existing(tx: Transaction, name: string): Target {
+    return { name, info: tx.describe(name) };
+  }
+
+  #toEntry(json: Record<string, unknown>, info: StoreInfo): [AnyKey, unknown] {
+    if ('key' in json && 'value' in json && Object.keys(json).every((name) => ENTRY_NAMES.includes(name))) {
+      return [fromTypedJson(json.key) as AnyKey, fromTypedJson(json.value)];
+    }
+    const record = fromTypedJson(json) as Record<string, unknown>;
+    const id = textOption(this.#call.options, 'id');
+    if (info.key === undefined) {
+      if (id === undefined)
+        throw new UsageError('this is no {"key", "value"}; --id or --key says which fields make the key');
+      const { [id]: key, ...value } = record;
+      if (key === undefined) throw new UsageError(`there is no field '${id}'`);
+      return [key as AnyKey, value];
+    }
+    const key: Record<string, unknown> = {};
+    for (const name of [...info.key.map(({ field }) => field), ...info.rideOn]) {
+      key[name] = record[name];
+      delete record[name];
+    }
+    return [key, record];
+  }
+
+  async #tell(imported: number, interrupted: boolean, elapsedMs: number): Promise<void> {
+    const { out } = this.#call;
+    const { records, line } = this.#state;
+    if (out.json) {
+      await out.line(JSON.stringify({ imported, records, lines: line, complete: !interrupted }));
+      return;
+    }
+    const rate = elapsedMs > 0 ? ` (${formatCount((imported / elapsedMs) * 1000)}/s)` : '';
+    if (interrupted) out.note(`interrupted behind line ${formatCount(line)}; the same command goes on there`);
+    else if (imported === 0 && records > 0)
+      out.note(`all ${formatCount(records)} records are in already (--again reads them once more)`);
+    else out.note(`${formatCount(imported)} records imported in ${formatDuration(elapsedMs)}${rate}`);
+  }
+}
+
+const ENTRY_NAMES = ['key', 'value', 'version'];
+
+function parseObject(text: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`this is no JSON: ${(error as Error).message}`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new UsageError('this is no JSON object');
+  return json as Record<string, unknown>;
+}
+
+/** The line with which `sop export` begins a store. */
+export function definitionLine(info: StoreInfo): string {
+  return JSON.stringify({ sop: 1, store: { name: info.name, ...shapeOf(info) } });
+}
+
+function definitionIn(json: Record<string, unknown>): { readonly name: string } | undefined {
+  if (!('sop' in json) || !('store' in json) || Object.keys(json).length !== 2) return undefined;
+  if (json.sop !== 1) throw new UsageError(`this export has version ${String(json.sop)}; this program reads version 1`);
+  const definition = json.store as { readonly name?: unknown };
+  if (typeof definition !== 'object' || definition === null || typeof definition.name !== 'string') {
+    throw new UsageError('this defines a store without a name');
+  }
+  return definition as { readonly name: string };
+}
+
+function atLine(error: unknown, line: number): unknown {
+  const retryable = error instanceof SopError && error.retryable;
+  if (retryable || !(error instanceof Error)) return error;
+  return new UsageError(`line ${line}: ${error.message}`);
+}

@@ -1,0 +1,134 @@
+/** Writing for people and for programs: lines with back-pressure, tables, figures, colours where a terminal takes them. */
+import type { Writable } from 'node:stream';
+
+/** Standard output was closed by its reader (`sop scan ... | head`): nothing more needs to be said. */
+export class OutputClosedError extends Error {
+  override readonly name = 'OutputClosedError';
+}
+
+const FLUSH_AT = 64 * 1024;
+
+export interface OutputStreams {
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+}
+
+export class Output {
+  /** Programs read it: JSON on standard output, nothing else there. */
+  readonly json: boolean;
+  readonly colours: boolean;
+  readonly #streams: OutputStreams;
+  #pending = '';
+  #closed = false;
+
+  constructor(streams: OutputStreams, options: { readonly json: boolean; readonly colours: boolean }) {
+    this.#streams = streams;
+    this.json = options.json;
+    this.colours = options.colours;
+    streams.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      this.#closed = true;
+    });
+  }
+
+  get isTerminal(): boolean {
+    return this.#streams.stdout.isTTY === true;
+  }
+
+  /** Where progress can be drawn. */
+  get progressStream(): (Writable & { readonly columns?: number }) | undefined {
+    return this.#streams.stderr.isTTY === true && !this.json ? this.#streams.stderr : undefined;
+  }
+
+  /** A line of the answer. Waits where the reader is slow; throws `OutputClosedError` where it has gone. */
+  async line(text: string): Promise<void> {
+    this.#pending += `${text}\n`;
+    if (this.#pending.length >= FLUSH_AT) await this.flush();
+  }
+
+  async bytes(bytes: Uint8Array): Promise<void> {
+    await this.flush();
+    await this.#write(bytes);
+  }
+
+  async flush(): Promise<void> {
+    const text = this.#pending;
+    this.#pending = '';
+    if (text !== '') await this.#write(text);
+  }
+
+  /** A remark beside the answer, for people: not with --json. */
+  note(text: string): void {
+    if (!this.json) this.#streams.stderr.write(`${text}\n`);
+  }
+
+  /** A failure, for both. */
+  error(text: string): void {
+    this.#streams.stderr.write(`${text}\n`);
+  }
+
+  bold(text: string): string {
+    return this.colours ? `\x1b[1m${text}\x1b[22m` : text;
+  }
+
+  dim(text: string): string {
+    return this.colours ? `\x1b[2m${text}\x1b[22m` : text;
+  }
+
+  async #write(chunk: string | Uint8Array): Promise<void> {
+    if (this.#closed) throw new OutputClosedError();
+    const { stdout } = this.#streams;
+    if (stdout.write(chunk)) return;
+    await new Promise<void>((resolve, reject) => {
+      const done = () => {
+        stdout.off('drain', done);
+        stdout.off('error', failed);
+        resolve();
+      };
+      const failed = () => {
+        stdout.off('drain', done);
+        reject(new OutputClosedError());
+      };
+      stdout.once('drain', done);
+      stdout.once('error', failed);
+    });
+  }
+}
+
+/** 1,234,567 */
+export function formatCount(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** 1.4 MiB */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+/** 12 ms, 3.4 s, 2 min 5 s */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1) return `${(milliseconds * 1000).toFixed(0)} us`;
+  if (milliseconds < 1000) return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+  if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(milliseconds / 60_000);
+  return `${minutes} min ${Math.round((milliseconds - minutes * 60_000) / 1000)} s`;
+}
+
+/** Rows in columns; cells that look like figures stand on the right. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const isFigure = head.map((_, i) => rows.length > 0 && rows.every((row) => /^[-\d,.]*$/.test(row[i] ?? '')));
+  const draw = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (isFigure[i] ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number)))
+      .join('  ')
+      .trimEnd();
+  return [draw(head), ...rows.map(draw)];
+}
