@@ -83,6 +83,11 @@ export class ImageBuilder {
     return this.count === 0 ? 0 : this.sizeOf(0, this.count);
   }
 
+  /** Whether all that is staged may be one image of the usual size. */
+  get isOneImage(): boolean {
+    return this.size <= IMAGE_TARGET_BYTES && this.highest - this.lowest <= LARGEST_DELTA;
+  }
+
   /** Bytes of an image of what is staged and more, `count` entries in all, whose keys share `prefix` bytes. */
   #sizeWith(count: number, prefix: number, moreKey: number, moreCell: number): number {
     const keyBytes = (this.keyStarts[this.count] as number) + moreKey;

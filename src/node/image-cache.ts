@@ -210,7 +210,11 @@ export class ImageCache {
   /** Reads and checks an image without caching it; a cached one is copied. For merges, which read most images once. */
   readIntoSync(handle: Handle, storeId: number, into: ImageViews): void {
     this.#mustBePlausible(handle, into);
-    if (this.copyInto(handle, into)) return;
+    if (!this.copyInto(handle, into)) this.readStoredSync(handle, storeId, into);
+  }
+
+  readStoredSync(handle: Handle, storeId: number, into: ImageViews): void {
+    this.#mustBePlausible(handle, into);
     this.misses++;
     this.reader.readSync(handle.segment, handle.offset, into.bytes.subarray(0, handle.length));
     this.#mustBeSound(handle, storeId, into);
@@ -218,7 +222,12 @@ export class ImageCache {
 
   async readInto(handle: Handle, storeId: number, into: ImageViews): Promise<void> {
     this.#mustBePlausible(handle, into);
-    if (this.copyInto(handle, into)) return;
+    if (!this.copyInto(handle, into)) await this.readStored(handle, storeId, into);
+  }
+
+  /** Reads and checks what is stored, whether it is cached or not: for those who look for damage. */
+  async readStored(handle: Handle, storeId: number, into: ImageViews): Promise<void> {
+    this.#mustBePlausible(handle, into);
     this.misses++;
     await this.reader.read(handle.segment, handle.offset, into.bytes.subarray(0, handle.length));
     this.#mustBeSound(handle, storeId, into);

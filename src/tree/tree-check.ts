@@ -9,6 +9,7 @@ import { CorruptionError } from '../base/errors.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { CELL_RIDE_ON, CELL_SEPARATE, CELL_TOMBSTONE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { entryHash, hashEntry } from '../node/entry-hash.ts';
+import { FRAME_BYTES } from '../node/frame-table.ts';
 import { decodeHandle, type Handle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import {
@@ -44,6 +45,8 @@ export interface CheckOptions {
   /** Tombstones are in order (a run). */
   readonly tombstones?: boolean | undefined;
   readonly waits?: boolean | undefined;
+  /** Take images from memory where they are there; otherwise all are read as they are stored, which is what finds damage. */
+  readonly trustsCache?: boolean | undefined;
   /** Every image met, for the accounting of space. */
   onImage?(segment: number, offset: number, length: number, level: number): void;
   /** Every leaf cell with a separate value: `bytes[start, end)`, valid during the call. */
@@ -84,7 +87,7 @@ export function* checkTree(options: CheckOptions): Generator<LoadRequest | undef
 class TreeCheck {
   readonly result: CheckResult = { images: 0, entries: 0, bytes: 0, faults: 0 };
   readonly #options: CheckOptions;
-  readonly #views = new ImageViews(LONGEST_IMAGE_BYTES);
+  #views = new ImageViews(FRAME_BYTES);
   #loaded = false;
   readonly #key = new Uint8Array(MAX_KEY_BYTES);
   readonly #keyData = new DataView(this.#key.buffer);
@@ -96,17 +99,19 @@ class TreeCheck {
 
   /** Reads the image at once where possible; otherwise what has to be awaited first. */
   request(handle: Handle): LoadRequest | undefined {
-    const { cache, storeId, waits } = this.#options;
+    const { cache, storeId, waits, trustsCache } = this.#options;
     this.#loaded = false;
     if (handle.level > MAX_LEVEL) {
       this.#fault(handle, `handle states an impossible level of ${handle.level}`);
       return undefined;
     }
+    if (handle.length > this.#views.bytes.length) this.#views = new ImageViews(LONGEST_IMAGE_BYTES);
     try {
-      this.#loaded = cache.copyInto(handle, this.#views);
+      this.#loaded =
+        trustsCache === true && handle.length <= LONGEST_IMAGE_BYTES && cache.copyInto(handle, this.#views);
       if (this.#loaded) return undefined;
       if (waits !== true) return { load: () => this.#load(handle) };
-      cache.readIntoSync(handle, storeId, this.#views);
+      cache.readStoredSync(handle, storeId, this.#views);
       this.#loaded = true;
     } catch (error) {
       this.#damage(handle, error);
@@ -116,7 +121,7 @@ class TreeCheck {
 
   async #load(handle: Handle): Promise<void> {
     try {
-      await this.#options.cache.readInto(handle, this.#options.storeId, this.#views);
+      await this.#options.cache.readStored(handle, this.#options.storeId, this.#views);
       this.#loaded = true;
     } catch (error) {
       this.#damage(handle, error);
@@ -145,33 +150,40 @@ class TreeCheck {
       this.#fault(handle, 'level differs from what the parent says');
       return;
     }
-    this.#keys(visit);
+    // An image out of its bounds is not followed: a tree that contains itself would be walked for ever.
+    const inBounds = this.#keys(visit);
     if (handle.level === 0) this.#leaf(handle);
-    else this.#children(visit, pending);
+    else if (inBounds) this.#children(visit, pending);
   }
 
-  #keys({ handle, lower, upper }: Visit): void {
+  /** Checks keys and heads; false where keys lie outside the bounds. */
+  #keys({ handle, lower, upper }: Visit): boolean {
     const views = this.#views;
     const count = imageCount(views, 0);
     const heads = headsWord(views, 0);
     const prefix = imagePrefixLength(views, 0);
     let lastLength = 0;
+    let inBounds = true;
     for (let i = 0; i < count; i++) {
       const length = copyKey(views, 0, i, this.#key, 0);
       if (views.u32[heads + i] !== keyHead(this.#key, prefix, length))
         this.#fault(handle, `head ${i} is not its key's`);
       if (i > 0 && compareBytes(this.#lastKey, 0, lastLength, this.#key, 0, length) >= 0) {
         this.#fault(handle, `key ${i} is not greater than the one before`);
+        inBounds = false;
       }
       if (i === 0 && compareBytes(this.#key, 0, length, lower, 0, lower.length) < 0) {
         this.#fault(handle, 'first key lies before the lower bound');
+        inBounds = false;
       }
       this.#lastKey.set(this.#key.subarray(0, length));
       lastLength = length;
     }
     if (upper !== undefined && compareBytes(this.#lastKey, 0, lastLength, upper, 0, upper.length) >= 0) {
       this.#fault(handle, 'last key is not below the upper bound');
+      inBounds = false;
     }
+    return inBounds;
   }
 
   #leaf(handle: Handle): void {

@@ -56,15 +56,45 @@ class WriterLevel {
   }
 }
 
+/** What a writer works in: some hundred KiB, too much to have anew for each of ten thousand small stores of a checkpoint. */
+interface Workbench {
+  readonly digests: SourceDigests;
+  readonly levels: WriterLevel[];
+  readonly image: ImageViews;
+  readonly border: Uint8Array;
+}
+
+const KEPT_WORKBENCHES = 2;
+const workbenches: Workbench[] = [];
+
+function takeWorkbench(): Workbench {
+  const bench = workbenches.pop();
+  for (const { older, newer } of bench?.levels ?? []) {
+    older.reset();
+    newer.reset();
+  }
+  return (
+    bench ?? {
+      digests: new SourceDigests(),
+      levels: [],
+      image: new ImageViews(LONGEST_IMAGE_BYTES + 8),
+      border: new Uint8Array(MAX_KEY_BYTES),
+    }
+  );
+}
+
 export class TreeWriter {
   imagesWritten = 0;
   bytesWritten = 0;
-  readonly digests = new SourceDigests();
+  readonly digests: SourceDigests;
   readonly #options: TreeWriterOptions;
-  readonly #levels: WriterLevel[] = [];
-  readonly #image = new ImageViews(LONGEST_IMAGE_BYTES + 8);
+  /** Levels in use; the workbench may have more. */
+  #height = 0;
+  readonly #bench: Workbench;
+  readonly #levels: WriterLevel[];
+  readonly #image: ImageViews;
   /** The last key of the leaf written last, or the upper bound of the subtree kept last. */
-  readonly #border = new Uint8Array(MAX_KEY_BYTES);
+  readonly #border: Uint8Array;
   #borderLength = 0;
   #borderKind: typeof AT_START | typeof BEHIND_KEY | typeof AT_BOUND = AT_START;
   readonly #flags: number;
@@ -73,6 +103,11 @@ export class TreeWriter {
 
   constructor(options: TreeWriterOptions) {
     this.#options = options;
+    this.#bench = takeWorkbench();
+    this.digests = this.#bench.digests;
+    this.#levels = this.#bench.levels;
+    this.#image = this.#bench.image;
+    this.#border = this.#bench.border;
     this.#flags = options.tombstones === true ? IMAGE_HAS_TOMBSTONES : 0;
     this.#leaves = this.#level(0);
   }
@@ -80,6 +115,7 @@ export class TreeWriter {
   #level(level: number): WriterLevel {
     assert(level <= MAX_LEVEL, 'no tree grows that high');
     while (this.#levels.length <= level) this.#levels.push(new WriterLevel(this.#levels.length));
+    if (level >= this.#height) this.#height = level + 1;
     return this.#levels[level] as WriterLevel;
   }
 
@@ -141,7 +177,7 @@ export class TreeWriter {
    * an image too small to stand alone is pending: the caller hands in what the subtree consists of instead.
    */
   canKeep(level: number): boolean {
-    for (let l = 0; l <= level && l < this.#levels.length; l++) {
+    for (let l = 0; l <= level && l < this.#height; l++) {
       const pair = this.#levels[l] as WriterLevel;
       if (pair.isEmpty) continue;
       if (pair.older.count === 0 && pair.newer.size < LEAST_IMAGE_BYTES) return false;
@@ -205,7 +241,7 @@ export class TreeWriter {
     spare.reset();
     spare.appendStaged(older, cut, older.count);
     spare.appendStaged(newer, 0, newer.count);
-    if (spare.size > IMAGE_TARGET_BYTES) return false;
+    if (!spare.isOneImage) return false;
     this.#emit(older, 0, cut, level);
     this.#emit(spare, 0, spare.count, level);
     older.reset();
@@ -287,11 +323,17 @@ export class TreeWriter {
     return { segment, offset, length, level, entries, digestLow, digestHigh, newest, inexact };
   }
 
-  /** Writes all that is pending; the new root, or undefined where there are no entries. */
+  /** Writes all that is pending; the new root, or undefined where there are no entries. The writer is done then. */
   finish(): Handle | undefined {
-    for (let level = 0; level < this.#levels.length; level++) {
+    const root = this.#finish();
+    if (workbenches.length < KEPT_WORKBENCHES) workbenches.push(this.#bench);
+    return root;
+  }
+
+  #finish(): Handle | undefined {
+    for (let level = 0; level < this.#height; level++) {
       const pair = this.#levels[level] as WriterLevel;
-      const isTop = level === this.#levels.length - 1;
+      const isTop = level === this.#height - 1;
       if (level > 0 && isTop && pair.older.count === 0 && pair.newer.count === 1) {
         return decodeHandle(pair.newer.cells, 0, this.#options.names);
       }
