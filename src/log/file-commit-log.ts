@@ -16,29 +16,26 @@
 import { assert } from '../base/assert.ts';
 import { ClosedError, DiskFullError, IoError, type SopError } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
-import type { File } from '../env/env.ts';
 import { KIND_ROOT } from './batch.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { type CommitLog, LogFailedError, LogSealedError } from './commit-log.ts';
 import {
   checkRootLength,
-  type EpochHeader,
   encodeEpochHeader,
   epochPath,
-  FIRST_BATCH_POSITION,
   HEADER_BYTES,
   isErrno,
-  type LogEnd,
   listEpochs,
   logFolder,
   readSeal,
   rootCovers,
   SEAL_POSITION,
-  SECRET_BYTES,
 } from './epoch-file.ts';
 import { EpochWriter } from './epoch-writer.ts';
 import type { EpochScan } from './log-reader.ts';
-import { type LogContext, mustHaveSpace, type TakenEpoch, takeOver } from './takeover.ts';
+import { NextEpoch } from './next-epoch.ts';
+import { PendingCommits } from './pending-commits.ts';
+import { type LogContext, type TakenEpoch, takeOver } from './takeover.ts';
 
 const MAX_FREE_BATCHES = 3;
 
@@ -59,21 +56,6 @@ export interface EpochStart {
   readonly firstNumber: number;
 }
 
-interface Pending {
-  readonly batch: BatchBuilder;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-  isAnswered: boolean;
-  /** Called once this and all before it are answered. */
-  readonly after: (() => void)[];
-}
-
-interface PreparedFile {
-  readonly epoch: number;
-  readonly file: File;
-  isReady: boolean;
-}
-
 export class FileCommitLog implements CommitLog {
   readonly writer: number;
   nextNumber: number;
@@ -88,9 +70,9 @@ export class FileCommitLog implements CommitLog {
   #writer: EpochWriter | undefined;
   #scan: EpochScan | undefined;
   #root: Uint8Array | undefined;
-  /** Batches given to a file and not yet answered, waiting ones included, oldest first. */
-  readonly #pending: Pending[] = [];
-  #prepared: PreparedFile | undefined;
+  /** Batches given to a file and not yet answered, waiting ones included. */
+  readonly #pending = new PendingCommits();
+  #next: NextEpoch | undefined;
   #preparing: Promise<void> | undefined;
   #switching: Promise<void> | undefined;
   #noted = true;
@@ -104,6 +86,11 @@ export class FileCommitLog implements CommitLog {
   readonly #onRelease = (batch: BatchBuilder): void => {
     if (this.#open === batch) this.#open = undefined;
     if (this.#free.length < MAX_FREE_BATCHES) this.#free.push(batch);
+  };
+
+  readonly #answer = (batch: BatchBuilder): unknown => {
+    if (this.failed === undefined) this.#acknowledge(batch);
+    return this.failed;
   };
 
   readonly #onFillError = (error: unknown): void => {
@@ -127,7 +114,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   get idle(): boolean {
-    return this.#pending.length === 0;
+    return this.#pending.isEmpty;
   }
 
   /** The secret of the epoch being written, for messages to others. */
@@ -173,7 +160,7 @@ export class FileCommitLog implements CommitLog {
       const isBlocked = writer.runsIntoFill(batch.paddedLengthBound());
       this.#give(batch, writer);
       return new Promise<void>((resolve, reject) => {
-        this.#pending.push({ batch, resolve, reject, isAnswered: false, after: [] });
+        this.#pending.add(batch, resolve, reject);
         if (isBlocked) this.#waitForFill(writer);
         if (writer.gates > 0) writer.waiting.push(batch);
         else void this.#issue(batch, writer, position);
@@ -193,7 +180,7 @@ export class FileCommitLog implements CommitLog {
 
   prepareNextEpoch(): Promise<void> {
     this.#check();
-    if (this.#writer === undefined || this.#prepared?.isReady === true) return Promise.resolve();
+    if (this.#writer === undefined || this.#next?.isReady === true) return Promise.resolve();
     this.#preparing ??= this.#prepare(this.#writer).finally(() => {
       this.#preparing = undefined;
     });
@@ -247,15 +234,15 @@ export class FileCommitLog implements CommitLog {
     if (this.#closed) return;
     await this.#switching?.catch(() => undefined);
     await this.#preparing?.catch(() => undefined);
-    while (this.#pending.length > 0) await this.#drained();
+    await new Promise<void>((resolve) => this.#pending.whenAnswered(resolve));
     await this.#writer?.filled();
     this.#open?.release();
     this.noteIdle();
     this.#closed = true;
     this.#trim();
     this.#writer?.file.close();
-    this.#prepared?.file.close();
-    this.#prepared = undefined;
+    this.#next?.abandon();
+    this.#next = undefined;
   }
 
   // -------------------------------------------------------------------------------------------------- commits
@@ -304,22 +291,13 @@ export class FileCommitLog implements CommitLog {
   /** The file is done with `batch`. Answers are given in the order of the commits. */
   #settle(batch: BatchBuilder): void {
     batch.written();
-    for (const pending of this.#pending) if (pending.batch === batch) pending.isAnswered = true;
-    while (this.#pending[0]?.isAnswered) {
-      const pending = this.#pending.shift() as Pending;
-      if (this.failed !== undefined) pending.reject(this.failed);
-      else {
-        this.#acknowledge(pending.batch);
-        pending.resolve();
-      }
-      for (const after of pending.after) after();
-    }
+    this.#pending.settle(batch, this.#answer);
   }
 
   #acknowledge(batch: BatchBuilder): void {
     if (batch.count > 0) this.durableNumber = batch.lastNumber;
     if (batch.hasRoot) this.#takeRoot(batch);
-    this.#stated = batch.header.durableNumber;
+    this.#stated = Math.max(this.#stated, batch.header.durableNumber);
     if (this.#removeBefore > 0) this.#removeLater();
   }
 
@@ -380,15 +358,6 @@ export class FileCommitLog implements CommitLog {
     }
   }
 
-  /** Resolves once everything that is under way now is answered. */
-  #drained(): Promise<void> {
-    const last = this.#pending.at(-1);
-    if (last === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      last.after.push(resolve);
-    });
-  }
-
   // -------------------------------------------------------------------------------------------------- epochs
 
   #begin(taken: TakenEpoch): void {
@@ -402,30 +371,21 @@ export class FileCommitLog implements CommitLog {
     this.noteIdle();
   }
 
-  /** Creates the next file: exactly one above ours, so that whoever takes over at the same time loses or wins the name. */
   async #prepare(writer: EpochWriter): Promise<void> {
-    const { env, folder, reserveBytes } = this.#context;
-    const epoch = writer.epoch + 1;
-    mustHaveSpace(env, logFolder(folder), reserveBytes);
-    this.#prepared ??= { epoch, file: this.#create(epoch), isReady: false };
-    const prepared = this.#prepared;
-    const { file } = prepared;
-    file.allocateSync(0, FIRST_BATCH_POSITION + reserveBytes);
+    this.#next ??= this.#create(writer.epoch + 1);
+    const next = this.#next;
+    next.allocate();
     try {
-      await file.reserve(FIRST_BATCH_POSITION, reserveBytes);
-      await file.sync();
-      await env.files.syncFolder(logFolder(folder));
+      await next.prepare();
     } catch (error) {
       throw this.#fail(error);
     }
-    prepared.isReady = true;
-    if (this.#prepared !== prepared) file.close();
+    if (this.#next !== next) next.abandon();
   }
 
-  #create(epoch: number): File {
-    const { env, folder } = this.#context;
+  #create(epoch: number): NextEpoch {
     try {
-      return env.files.open(epochPath(folder, epoch), { mode: 'create', direct: true });
+      return new NextEpoch(this.#context, epoch);
     } catch (error) {
       // Somebody is taking over from us. They sealed our file before they made theirs.
       if (isErrno(error, 'EEXIST')) throw this.#failSealed();
@@ -436,7 +396,7 @@ export class FileCommitLog implements CommitLog {
   async #switch(root: Uint8Array | undefined): Promise<void> {
     if (root !== undefined) checkRootLength(root);
     // Nothing was written yet: the first write makes an epoch, whose header gets the root.
-    while (this.#writer !== undefined && this.#prepared?.isReady !== true) {
+    while (this.#writer !== undefined && this.#next?.isReady !== true) {
       await this.prepareNextEpoch();
       this.#check();
     }
@@ -444,19 +404,14 @@ export class FileCommitLog implements CommitLog {
     const old = this.#writer;
     if (old === undefined) return;
     // Everything given from now on goes to the prepared file, and waits there until its header is durable.
-    const writer = this.#nextWriter(old);
+    const writer = this.#follow(this.#next as NextEpoch, old);
     writer.gates++;
-    this.#writer = writer;
-    const last = this.#pending.at(-1);
-    if (last === undefined) this.#enter(writer);
-    else {
-      await new Promise<void>((resolve) => {
-        last.after.push(() => {
-          this.#enter(writer);
-          resolve();
-        });
+    await new Promise<void>((resolve) => {
+      this.#pending.whenAnswered(() => {
+        this.#enter(writer);
+        resolve();
       });
-    }
+    });
     await this.#leave(old);
     this.#check();
   }
@@ -482,17 +437,13 @@ export class FileCommitLog implements CommitLog {
 
   /** The same on the calling thread, with nothing under way, into a file that nobody writes zeros to. */
   #switchSync(old: EpochWriter): EpochWriter {
-    const { env, folder, reserveBytes } = this.#context;
+    const { env, folder } = this.#context;
     // A file that is being prepared just now is left behind, void.
-    let prepared = this.#preparing === undefined ? this.#prepared : undefined;
-    if (prepared === undefined) {
-      const epoch = (this.#prepared?.epoch ?? old.epoch) + 1;
-      prepared = { epoch, file: this.#create(epoch), isReady: false };
-      this.#prepared = prepared;
+    if (this.#next === undefined || this.#preparing !== undefined) {
+      this.#next = this.#create((this.#next?.epoch ?? old.epoch) + 1);
     }
-    prepared.file.allocateSync(0, FIRST_BATCH_POSITION + reserveBytes);
-    const writer = this.#nextWriter(old);
-    this.#writer = writer;
+    this.#next.allocate();
+    const writer = this.#follow(this.#next, old);
     try {
       env.files.syncFolderSync(logFolder(folder));
       this.#writeHeader(writer);
@@ -504,26 +455,13 @@ export class FileCommitLog implements CommitLog {
     return writer;
   }
 
-  #nextWriter(old: EpochWriter): EpochWriter {
-    const { env, databaseId, reserveBytes } = this.#context;
-    const prepared = this.#prepared as PreparedFile;
-    this.#prepared = undefined;
-    const taken: LogEnd = old.transactionEnd;
-    const end: LogEnd = { offset: FIRST_BATCH_POSITION, number: taken.number, crc: taken.crc };
-    const secret = new Uint8Array(SECRET_BYTES);
-    env.random.fill(secret);
-    const header: EpochHeader = {
-      databaseId,
-      epoch: prepared.epoch,
-      owner: this.writer,
-      predecessor: old.epoch,
-      predecessorEnd: taken,
-      copiedEnd: end,
-      secret,
-      root: this.#root,
-    };
-    this.#epochs.push({ epoch: prepared.epoch, firstNumber: taken.number + 1 });
-    return new EpochWriter(env, prepared.file, header, end, FIRST_BATCH_POSITION + reserveBytes, reserveBytes);
+  /** From here on batches are given to `next`. */
+  #follow(next: NextEpoch, old: EpochWriter): EpochWriter {
+    const writer = next.follow(old);
+    this.#next = undefined;
+    this.#writer = writer;
+    this.#epochs.push({ epoch: next.epoch, firstNumber: writer.end.number + 1 });
+    return writer;
   }
 
   /** Closes the file we wrote before; nobody writes there any more. */
@@ -537,7 +475,6 @@ export class FileCommitLog implements CommitLog {
     if (this.failed !== undefined) return;
     try {
       if (this.#writer !== undefined) this.#writer.file.truncateSync(this.#writer.end.offset);
-      this.#prepared?.file.truncateSync(FIRST_BATCH_POSITION);
     } catch {
       // Only space is lost.
     }
