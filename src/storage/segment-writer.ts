@@ -14,8 +14,9 @@ import { crc32c } from '../base/checksum.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { Env, File } from '../env/env.ts';
 import type { ImageAddress, ImageSink } from '../node/image-io.ts';
+import { randomWriter } from './database-folder.ts';
 import type { PendingSegment, Segments } from './segments.ts';
-import { SEGMENT_HEADER_BYTES, SEGMENT_TARGET_BYTES } from './segments.ts';
+import { NUMBERS_PER_WRITER, SEGMENT_HEADER_BYTES, SEGMENT_TARGET_BYTES } from './segments.ts';
 
 export const SEGMENT_MAGIC = 0x47455353; // 'SSEG'
 export const SEGMENT_FORMAT = 1;
@@ -24,7 +25,7 @@ export const SEGMENT_VALUES = 2;
 export const SEGMENT_RUN = 3;
 export type SegmentKind = typeof SEGMENT_IMAGES | typeof SEGMENT_VALUES | typeof SEGMENT_RUN;
 
-const BUFFER_BYTES = 1024 * 1024;
+const USUAL_BUFFER_BYTES = 1024 * 1024;
 /** Buffers being written at once; past that the thread waits for the disk. */
 const MAX_IN_FLIGHT = 3;
 
@@ -33,25 +34,33 @@ export class SegmentFactory {
   readonly env: Env;
   readonly segments: Segments;
   readonly databaseId: Uint8Array;
-  readonly writer: number;
+  readonly bufferBytes: number;
+  writer: number;
   /** Called with the bytes by which the folder is about to grow; throws where that is not allowed. */
   beforeGrow: (bytes: number) => void = () => {};
   #nextNumber = 0;
   readonly #freeBuffers: Uint8Array[] = [];
 
-  constructor(env: Env, segments: Segments, databaseId: Uint8Array, writer: number) {
+  /** `bufferBytes`: what is collected before it is written, a multiple of 4096. */
+  constructor(env: Env, segments: Segments, databaseId: Uint8Array, writer: number, bufferBytes = USUAL_BUFFER_BYTES) {
     this.env = env;
     this.segments = segments;
     this.databaseId = databaseId;
     this.writer = writer;
+    this.bufferBytes = bufferBytes;
   }
 
+  /** The number of this writer's next segment. A writer that has used up its numbers goes on under another name. */
   takeNumber(): number {
+    if (this.#nextNumber === NUMBERS_PER_WRITER) {
+      this.writer = randomWriter(this.env);
+      this.#nextNumber = 0;
+    }
     return this.#nextNumber++;
   }
 
   takeBuffer(): Uint8Array {
-    return this.#freeBuffers.pop() ?? this.env.files.allocate(BUFFER_BYTES);
+    return this.#freeBuffers.pop() ?? this.env.files.allocate(this.bufferBytes);
   }
 
   giveBuffer(buffer: Uint8Array): void {
@@ -169,11 +178,11 @@ export class SegmentWriter implements ImageSink {
     const end = start + length;
     while (from < end) {
       if (current.buffer === undefined) current.buffer = this.#factory.takeBuffer();
-      const piece = Math.min(BUFFER_BYTES - current.fill, end - from);
+      const piece = Math.min(this.#factory.bufferBytes - current.fill, end - from);
       current.buffer.set(bytes.subarray(from, from + piece), current.fill);
       current.fill += piece;
       from += piece;
-      if (current.fill === BUFFER_BYTES) this.#send(current);
+      if (current.fill === this.#factory.bufferBytes) this.#send(current);
     }
   }
 
@@ -183,7 +192,7 @@ export class SegmentWriter implements ImageSink {
     const padded = alignUp(current.fill, alignment);
     current.buffer.fill(0, current.fill, padded);
     current.fill = padded;
-    if (current.fill === BUFFER_BYTES) this.#send(current);
+    if (current.fill === this.#factory.bufferBytes) this.#send(current);
   }
 
   /** Everything appended before the call is durable and may be named when this answers. Calls queue up. */
@@ -243,8 +252,8 @@ export class SegmentWriter implements ImageSink {
   }
 
   #startFile(): void {
-    const { env, segments, databaseId, writer } = this.#factory;
     const segmentNumber = this.#factory.takeNumber();
+    const { env, segments, databaseId, writer } = this.#factory;
     const index = segments.indexOf(writer, segmentNumber);
     const current = new SegmentFile(env.files.open(segments.path(index), { mode: 'create', direct: true }), index);
     this.#folderChanged = true;

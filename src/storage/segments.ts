@@ -17,7 +17,7 @@ export const SEGMENT_HEADER_BYTES = 4096;
 export const SEGMENT_TARGET_BYTES = 64 * 1024 * 1024;
 
 const MAX_OPEN_FILES = 128;
-const NUMBERS_PER_WRITER = 0x1_0000;
+export const NUMBERS_PER_WRITER = 0x1_0000;
 
 /** What a writer knows of a segment that is not wholly in its file yet. */
 export interface PendingSegment {

@@ -5,6 +5,7 @@
  * it, writes it into a batch, appends and syncs the batch, enters its changes into the active memory table and answers.
  * After a failed append the log is opened anew (a new epoch) and root and tables are rebuilt from it.
  */
+import { alignUp } from '../base/bytes.ts';
 import {
   ClosedError,
   DiskFullError,
@@ -12,6 +13,7 @@ import {
   ReadOnlyError,
   SnapshotTooOldError,
 } from '../base/errors.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
 import { Combiner, type CombinerHost } from '../commit/combiner.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import type { Env } from '../env/env.ts';
@@ -48,6 +50,8 @@ const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
 const DEFAULT_TABLE_BYTES = 64 * 1024 * 1024;
 const MIN_TABLE_BYTES = 64 * 1024;
 const MAX_SPILL_BYTES = 16 * 1024 * 1024;
+/** What a segment's writer collects before it writes. */
+const MAX_BUFFER_BYTES = 1024 * 1024;
 /** A lone client's commits run on the calling thread; now and then the event loop gets its turn all the same. */
 const TURN_MS = 8;
 /** On closing, a log longer than this is checkpointed, so that the next opening is quick. */
@@ -139,7 +143,8 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     this.spillBytes = Math.min(MAX_SPILL_BYTES, tableBytes / 4);
     this.segments = new Segments(env, folder.data);
     this.segments.missingIsTooOld = opened.ownerAlive;
-    this.factory = new SegmentFactory(env, this.segments, opened.databaseId, opened.writer);
+    const bufferBytes = Math.min(MAX_BUFFER_BYTES, alignUp(tableBytes / 4, LOG_ALIGNMENT));
+    this.factory = new SegmentFactory(env, this.segments, opened.databaseId, opened.writer, bufferBytes);
     this.cache = new ImageCache({
       limitBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
       reader: this.segments,

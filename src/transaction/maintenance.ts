@@ -268,11 +268,11 @@ export class Maintenance {
   /** Files that no root names and no live writer owns, left by a crash. Once, after the first root of this opening. */
   #sweep(covered: number): void {
     this.#swept = true;
-    const { env, segments, state, writer } = this.#host;
+    const { env, segments, state, writer, factory } = this.#host;
     const orphans: number[] = [];
     for (const name of env.files.list(segments.folder)) {
       const parsed = parseSegmentFileName(name);
-      if (parsed === undefined || parsed.writer === writer) continue;
+      if (parsed === undefined || parsed.writer === writer || parsed.writer === factory.writer) continue;
       const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
       if (!state.space.segments.has(index)) orphans.push(index);
     }
