@@ -62,6 +62,8 @@ export class SimulatedWorld implements ProcessWorld {
   readonly #shortWriteChance: number;
   readonly #hosts: string[] = [];
   readonly #aligned = new WeakSet<ArrayBufferLike>();
+  /** Where seals are read to: nobody looks at it later. */
+  readonly sealPage = this.allocateAligned(PAGE_BYTES);
   #faults: Fault[] = [];
   #current: Operation | undefined;
 

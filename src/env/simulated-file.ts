@@ -94,9 +94,11 @@ export class SimulatedFile implements File, AppendTarget {
 
   /** The last third of an append. */
   sealIsZero(sealPosition: number): boolean {
-    const seal = this.process.world.allocateAligned(PAGE_BYTES);
+    const seal = this.process.world.sealPage;
+    seal.fill(0);
     this.readSync(seal, sealPosition);
-    return seal.every((byte) => byte === 0);
+    for (let i = 0; i < PAGE_BYTES; i++) if (seal[i] !== 0) return false;
+    return true;
   }
 
   append(from: Uint8Array, length: number, position: number, sealPosition: number): Promise<boolean> {

@@ -38,6 +38,8 @@ export interface WorldPort {
   /** The part of a write that a nearly full disk still takes. */
   roomFor(node: number, position: number, length: number): number;
   allocateAligned(sizeBytes: number): Uint8Array;
+  /** Where seals are read to. */
+  readonly sealPage: Uint8Array;
   isAligned(buffer: Uint8Array): boolean;
 }
 

@@ -25,7 +25,7 @@ import {
 import { BatchCursor } from './batch-cursor.ts';
 
 /** What a builder starts with, and goes back to after a batch that needed more than KEPT_BYTES. */
-const FIRST_BYTES = 256 * 1024;
+const FIRST_BYTES = 64 * 1024;
 const KEPT_BYTES = 8 * 1024 * 1024;
 /** Below this a loop is faster than making a view for `set`. */
 const LOOP_COPY_BYTES = 96;
