@@ -324,7 +324,11 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
   }
 
   backgroundError(error: unknown): void {
-    this.#options.onBackgroundError?.(error);
+    try {
+      this.#options.onBackgroundError?.(error);
+    } catch {
+      // Who was to be told of errors makes some: there is nobody left to tell.
+    }
   }
 
   #rootOf(opening: LogOpening): RootRecord {

@@ -87,8 +87,12 @@ export class Maintenance {
     this.#values = new SegmentWriter(host.factory, SEGMENT_VALUES);
   }
 
-  /** Where transactions write their large values. */
+  /** Where large values are written. After a failure to another file: the disk may have room again. */
   get values(): SegmentWriter {
+    if (this.#values.hasFailed) {
+      this.#values.close().catch((error: unknown) => this.#host.backgroundError(error));
+      this.#values = new SegmentWriter(this.#host.factory, SEGMENT_VALUES);
+    }
     return this.#values;
   }
 
@@ -231,7 +235,7 @@ export class Maintenance {
     const { state, segments, reader, cache } = host;
     const root = state.view.root;
     const images = this.#images;
-    const values = this.#values;
+    const { values } = this;
     const { space, ids } = state;
     const relocations =
       victims.length === 0

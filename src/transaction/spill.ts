@@ -90,8 +90,8 @@ export class StoreSpill {
   }
 
   /** Removes the files: the transaction did not commit. */
-  async discard(): Promise<void> {
-    for (const one of this.#spilled.splice(0)) await this.#drop(one);
+  discard(): void {
+    for (const one of this.#spilled.splice(0)) this.#dropLater(one);
   }
 
   /** Merges the smallest neighbours until `count` are left, as far as file sizes allow. */
@@ -106,7 +106,7 @@ export class StoreSpill {
       );
       const merged = this.#write(cursor);
       this.#spilled.splice(from, to - from, ...(merged === undefined ? [] : [merged]));
-      for (const one of group) void this.#drop(one);
+      for (const one of group) this.#dropLater(one);
     }
   }
 
@@ -143,6 +143,11 @@ export class StoreSpill {
     if (root === undefined || first === undefined) return undefined;
     const run = new TreeRun(runs, this.#storeId, root, first, last.copy(), PENDING_NUMBER);
     return { run, writer, sizeBytes: writer.currentOffset };
+  }
+
+  /** A file that can not be removed now is swept by the next opening: no root names it. */
+  #dropLater(one: SpilledRun): void {
+    this.#drop(one).catch(() => {});
   }
 
   async #drop({ run, writer }: SpilledRun): Promise<void> {

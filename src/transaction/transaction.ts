@@ -10,6 +10,7 @@ import { compareBytes } from '../base/bytes.ts';
 import {
   AbortedError,
   LimitExceededError,
+  OutcomeUnknownError,
   ReadOnlyError,
   type SopError,
   TimeoutError,
@@ -58,6 +59,8 @@ export interface TransactionHost {
   /** Throws where the engine is closed or failed. */
   mustBeUsable(): void;
   submit(request: CommitRequest): void;
+  /** For errors that are nobody's to catch. */
+  backgroundError(error: unknown): void;
   /** The transaction has ended: its view and snapshot are let go. */
   ended(transaction: Transaction): void;
 }
@@ -90,6 +93,8 @@ export class Transaction implements EngineTransaction {
   #counter = 0;
   #state: 'open' | 'committing' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
+  /** Where its values go: one writer to the end, since what it wrote there is what it must sync. */
+  #values: SegmentWriter | undefined;
   /** Segments its values went to; undefined where it wrote none. */
   #valueSegments: Set<number> | undefined;
   #timer: Timer | undefined;
@@ -103,8 +108,9 @@ export class Transaction implements EngineTransaction {
     this.view = view;
     this.snapshot = snapshot;
     this.#reads = kind === 'write' ? new ReadSet() : undefined;
-    if (options.timeoutMs !== undefined) this.#limitTime(options.timeoutMs);
+    // May throw: nothing may be under way then.
     if (options.signal !== undefined) this.#obey(options.signal);
+    if (options.timeoutMs !== undefined) this.#limitTime(options.timeoutMs);
   }
 
   get id(): string {
@@ -317,9 +323,9 @@ export class Transaction implements EngineTransaction {
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
     this.#mustBeWritable();
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
-    const { values, segments } = this.#host;
-    appendValue(values as SegmentWriter, segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
-    this.#noteValue((values as SegmentWriter).currentSegment);
+    const values = this.#valueWriter();
+    appendValue(values, this.#host.segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
+    this.#noteValue(values.currentSegment);
     return reference;
   }
 
@@ -337,9 +343,19 @@ export class Transaction implements EngineTransaction {
     this.#bufferedBytes = 0;
     for (const changes of this.#changes) {
       if (changes.buffer.sectionLength < this.#host.spillBytes / 8) continue;
-      changes.spill ??= new StoreSpill(this.#host.spill as SpillContext, changes.storeId, (segment) => this.#noteValue(segment));
+      changes.spill ??= this.#newSpill(changes.storeId);
       changes.spill.spill(changes.buffer);
     }
+  }
+
+  #newSpill(storeId: number): StoreSpill {
+    const context = { ...(this.#host.spill as SpillContext), values: this.#valueWriter() };
+    return new StoreSpill(context, storeId, (segment) => this.#noteValue(segment));
+  }
+
+  #valueWriter(): SegmentWriter {
+    this.#values ??= this.#host.values as SegmentWriter;
+    return this.#values;
   }
 
   #noteValue(segment: number): void {
@@ -382,7 +398,7 @@ export class Transaction implements EngineTransaction {
   }
 
   async #syncData(): Promise<void> {
-    if (this.#valueSegments !== undefined) await (this.#host.values as SegmentWriter).sync();
+    if (this.#valueSegments !== undefined) await this.#valueWriter().sync();
     for (const changes of this.#changes) await changes.spill?.finish();
   }
 
@@ -448,7 +464,8 @@ export class Transaction implements EngineTransaction {
 
   #finishRollback(reason: unknown): void {
     this.#reason = reason;
-    for (const changes of this.#changes) void changes.spill?.discard();
+    // Whose commit may be in the log needs its runs.
+    if (!(reason instanceof OutcomeUnknownError)) for (const changes of this.#changes) changes.spill?.discard();
     this.#end('rolled back');
   }
 
@@ -458,8 +475,17 @@ export class Transaction implements EngineTransaction {
     this.#unsubscribe?.();
     for (const changes of this.#changes.splice(0)) this.#host.buffers.release(changes.buffer);
     this.#host.ended(this);
-    if (state === 'committed') for (const fn of this.#onCommit ?? []) fn(number);
-    else for (const fn of this.#onRollback ?? []) fn(this.#reason);
+    if (state === 'committed') for (const fn of this.#onCommit ?? []) this.#tell(fn, number);
+    else for (const fn of this.#onRollback ?? []) this.#tell(fn, this.#reason);
+  }
+
+  /** Whoever listens can not keep the others of the batch from their answers. */
+  #tell<T>(listener: (word: T) => void, word: T): void {
+    try {
+      listener(word);
+    } catch (error) {
+      this.#host.backgroundError(error);
+    }
   }
 
   // ---- state ----
