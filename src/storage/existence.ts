@@ -10,12 +10,7 @@
  * and written into the flags. Asked is for the moment before that record: of runs adopted by the same table, those with
  * lower numbers count.
  */
-import {
-  OP_NOOP,
-  OP_REMOVE,
-  RECORD_EXISTED,
-  RECORD_KNOWN,
-} from '../log/record.ts';
+import { OP_NOOP, OP_REMOVE, RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
 import { MISS } from '../node/entry-cursor.ts';
 import { NODE_SHIFT } from './index-nodes.ts';
 import { RemovalWindow } from './range-removals.ts';

@@ -210,7 +210,8 @@ export class RangeRemovals {
       const count = high;
       while (low < high) {
         const middle = (low + high) >>> 1;
-        if (this.compareKey(key, start, end, this.#lowerOf(this.#beneath[from + middle] as number)) >= 0) low = middle + 1;
+        if (this.compareKey(key, start, end, this.#lowerOf(this.#beneath[from + middle] as number)) >= 0)
+          low = middle + 1;
         else high = middle;
       }
       if (low < count) this.#narrowUpper(this.#lowerOf(this.#beneath[from + low] as number));
@@ -341,7 +342,9 @@ export class RangeRemovals {
       if ((this.#version[id] as number) < version || (this.#beneathCount[id] as number) > 0) {
         const whole = !cutLeft && !cutRight;
         this.#pushBeneath(
-          whole ? id : this.#copyFragment(id, cutLeft ? lower : this.#lowerOf(id), cutRight ? upper : this.#upperOf(id)),
+          whole
+            ? id
+            : this.#copyFragment(id, cutLeft ? lower : this.#lowerOf(id), cutRight ? upper : this.#upperOf(id)),
         );
       }
       if (cutLeft) {

@@ -61,7 +61,8 @@ class Fixture {
     const { model, snapshot } = this;
     const visible = new Model();
     for (const list of model.entries.values()) {
-      for (const e of list) if (e.version <= snapshot || e.version === PENDING_NUMBER) visible.write(e.key, e.value, e.version);
+      for (const e of list)
+        if (e.version <= snapshot || e.version === PENDING_NUMBER) visible.write(e.key, e.value, e.version);
     }
     for (const r of model.removals) {
       if (r.version <= snapshot || r.version === PENDING_NUMBER) visible.removeRange(r.lower, r.upper, r.version);
@@ -219,7 +220,8 @@ class Driver {
         return this.do(() => this.cursor.seekBefore(key, 0, key.length), place - 1);
       case 4:
       case 5:
-        for (let i = chance.below(8); i > 0 && this.at >= 0; i--) await this.do(() => this.cursor.previous(), this.at - 1);
+        for (let i = chance.below(8); i > 0 && this.at >= 0; i--)
+          await this.do(() => this.cursor.previous(), this.at - 1);
         return;
       default:
         for (let i = chance.below(12); i > 0 && this.at >= 0; i--) await this.do(() => this.cursor.next(), this.at + 1);

@@ -190,7 +190,9 @@ describe(`the record index (SOP_SEED=${SEED})`, () => {
       fixture.write(key, new Uint8Array(0), BASE + 1 + (i >>> 8));
     }
     expect(fixture.index.nodes.leaves - 1).toBe(200);
-    expect(fixture.index.newestInRange(new Uint8Array([1, 2, 3, 0, 16]), new Uint8Array([1, 2, 3, 0, 17]))).toBe(BASE + 17);
+    expect(fixture.index.newestInRange(new Uint8Array([1, 2, 3, 0, 16]), new Uint8Array([1, 2, 3, 0, 17]))).toBe(
+      BASE + 17,
+    );
   });
 
   it('lets a cursor go on while keys are inserted around it', () => {

@@ -48,7 +48,8 @@ function tableGet(table: MemoryTable, key: Uint8Array): Uint8Array | undefined |
   const index = table.store(STORE);
   if (index === undefined) return null;
   const address = index.find(key, 0, key.length, 1);
-  if (address === 0) return (index.removals?.newestCovering(key, 0, key.length, Infinity) ?? 0) !== 0 ? undefined : null;
+  if (address === 0)
+    return (index.removals?.newestCovering(key, 0, key.length, Infinity) ?? 0) !== 0 ? undefined : null;
   if (((index.arena.words[address] as number) & 0xff) !== 1) return undefined;
   const start = index.arena.cellStart(address);
   return index.arena.bytes.slice(start, start + index.arena.cellLength(address));
@@ -116,7 +117,9 @@ describe(`a write buffer (SOP_SEED=${SEED})`, () => {
     const cursor = buffer.cursor();
     const seen: string[] = [];
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
-      seen.push(`${cursor.keyBytes[cursor.keyStart]}${cursor.removed ? '-' : `=${cursor.cellBytes[cursor.cellStart]}`}`);
+      seen.push(
+        `${cursor.keyBytes[cursor.keyStart]}${cursor.removed ? '-' : `=${cursor.cellBytes[cursor.cellStart]}`}`,
+      );
     }
     expect(seen).toEqual(['1=1', '3=30', '7-', '9=9']);
     expect(buffer.removals?.disjoint()).toHaveLength(1);
