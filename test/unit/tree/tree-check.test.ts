@@ -6,7 +6,7 @@ import { encodeHandle, type Handle, HANDLE_BYTES } from '../../../src/node/handl
 import { ImageBuilder, imageChecksum } from '../../../src/node/image-builder.ts';
 import { ImageCache } from '../../../src/node/image-cache.ts';
 import { headsWord, ImageViews } from '../../../src/node/image-layout.ts';
-import { RunBuilder } from '../../../src/tree/run-builder.ts';
+
 import { Tree } from '../../../src/tree/tree.ts';
 import { buildTree, runAsync, runSync, TreeBuilder } from '../../../src/tree/tree-build.ts';
 import { checkTree } from '../../../src/tree/tree-check.ts';
@@ -163,7 +163,7 @@ describe('the checker', () => {
 describe('runs and builders', () => {
   test('a run shows its tombstones as removed entries', () => {
     const images = new MemoryImages();
-    const builder = new RunBuilder({ sink: images, names: images, storeId: STORE });
+    const builder = new TreeBuilder({ sink: images, names: images, storeId: STORE, tombstones: true });
     for (let i = 0; i < 100; i++) {
       if (i % 3 === 0) builder.appendRemoved(Uint8Array.of(i), 0, 1, 7);
       else builder.append(Uint8Array.of(i), 0, 1, Uint8Array.of(0, i), 0, 2, 7);
