@@ -9,8 +9,8 @@
 import { CorruptionError, InvalidArgumentError, InvalidKeyError, LimitExceededError } from '../base/errors.ts';
 import { MAX_RIDE_ON_BYTES } from '../base/limits.ts';
 import { canGenerateCode, generate, nameLiteral, propertyKey, setOwn } from './code-generation.ts';
-import { describeValue } from './text.ts';
-import type { KeyWriter } from './tuple.ts';
+import { describeValue, latin1Slice } from './text.ts';
+import { KEY_END, KEY_STRING, type KeyWriter } from './tuple.ts';
 import { KeyReader } from './tuple-reader.ts';
 import { decodeValueList, encodeValueList } from './value.ts';
 import type { ValueWriter } from './value-writer.ts';
@@ -55,6 +55,11 @@ export interface KeySpec<K = unknown> {
     rideStart?: number,
     rideEnd?: number,
   ): K;
+  /**
+   * Appends to `into` the keys that stand one after another from `bytes[0]` on and end at `ends`, without ride-on fields.
+   * `plain`: each byte but the last of each key is in 02..7f.
+   */
+  decodeKeys(bytes: Uint8Array, ends: Int32Array, count: number, plain: boolean, into: unknown[]): void;
 }
 
 /** The plain form of what a user wrote. Throws `InvalidArgumentError` where that makes no key. */
@@ -128,6 +133,44 @@ class ScalarKeySpec<K> implements KeySpec<K> {
     if (reader.position !== end) refuseTrailing();
     return key as K;
   }
+
+  decodeKeys(bytes: Uint8Array, ends: Int32Array, count: number, plain: boolean, into: unknown[]): void {
+    if (!plain || this.#descending) {
+      decodeKeysOneByOne(this, bytes, ends, count, into);
+      return;
+    }
+    // Strings, probably: all of them are cut from one.
+    const text = latin1Slice(bytes, 0, ends[count - 1] as number);
+    let start = 0;
+    for (let i = 0; i < count; i++) {
+      const end = ends[i] as number;
+      const isString = end - start > 1 && bytes[start] === KEY_STRING && bytes[end - 1] === KEY_END;
+      if (isString) into.push(text.substring(start + 1, end - 1));
+      else into.push(this.decodeKey(bytes, start, end));
+      start = end;
+    }
+  }
+}
+
+function decodeKeysOneByOne(
+  spec: KeySpec<unknown>,
+  bytes: Uint8Array,
+  ends: Int32Array,
+  count: number,
+  into: unknown[],
+): void {
+  reader.text = count > 1 ? latin1Slice(bytes, 0, ends[count - 1] as number) : '';
+  reader.textFrom = 0;
+  try {
+    let start = 0;
+    for (let i = 0; i < count; i++) {
+      const end = ends[i] as number;
+      into.push(spec.decodeKey(bytes, start, end));
+      start = end;
+    }
+  } finally {
+    reader.text = '';
+  }
 }
 
 type EncodeFields = (key: Record<string, unknown>, writer: KeyWriter) => void;
@@ -174,6 +217,10 @@ class CompositeKeySpec<K> implements KeySpec<K> {
         ? NOTHING
         : decodeValueList(rideBytes, rideStart, rideEnd, this.#rideOn.length);
     return this.#decode(bytes, start, end, rideOn);
+  }
+
+  decodeKeys(bytes: Uint8Array, ends: Int32Array, count: number, _plain: boolean, into: unknown[]): void {
+    decodeKeysOneByOne(this, bytes, ends, count, into);
   }
 }
 

@@ -40,7 +40,7 @@ export interface FieldSource {
   position: number;
   text: string;
   textAt: number;
-  /** The item whose tag was just passed. */
+  /** The item whose tag was just passed. Afterwards `bytes` may be a copy, with `position` in it. */
   readTagged(tag: number): unknown;
 }
 
@@ -108,13 +108,14 @@ export function generateShapeReader(names: readonly string[]): ShapeReader {
       source.position = at;
       source.textAt = textAt;
       f${i} = source.readTagged(tag);
+      bytes = source.bytes;
       at = source.position;
       textAt = source.textAt;
     }`,
   );
   const properties = names.map((name, i) => `${propertyKey(name)}: f${i}`);
   const source = `return function readShape(source) {
-    const bytes = source.bytes;
+    let bytes = source.bytes;
     const text = source.text;
     let at = source.position;
     let textAt = source.textAt;

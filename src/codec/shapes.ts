@@ -137,6 +137,15 @@ export class ShapeRegistry {
     return shape.reader;
   }
 
+  /** The shape with this id, if that is known without loading it. */
+  known(id: number): Shape | undefined {
+    const last = this.#lastRead;
+    if (last !== undefined && last.id === id) return last;
+    const shape = this.#byId.get(id);
+    if (shape !== undefined) this.#lastRead = shape;
+    return shape;
+  }
+
   /** The shape with this id, loaded if it is not known yet. Throws `CorruptionError` where there is none. */
   resolve(id: number): Shape {
     const last = this.#lastRead;

@@ -39,6 +39,24 @@ export function decodeValue(
   }
 }
 
+/** As `decodeValue`, for one of many values: `text` holds the bytes from `textFrom` on as characters. */
+export function decodeValueWithin(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  registry: ShapeRegistry | undefined,
+  text: string,
+  textFrom: number,
+): unknown {
+  const reader = idle ?? new ValueReader();
+  idle = undefined;
+  try {
+    return reader.decodeWithin(bytes, start, end, registry, text, textFrom);
+  } finally {
+    idle = reader;
+  }
+}
+
 /** Appends the named fields of an object as one value without shapes; a missing field is kept as undefined. */
 export function encodeValueList(
   names: readonly string[],

@@ -14,7 +14,7 @@ import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
 import { FOUND as TREE_FOUND, MISS as TREE_MISS, TreeLookup } from '../tree/tree-lookup.ts';
 import { existenceDelta } from './existence.ts';
-import type { CursorLayer } from './layered-cursor.ts';
+import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { RecordIndex } from './record-index.ts';
 import type { FoundEntry } from './run.ts';
@@ -174,6 +174,15 @@ export class SnapshotReader {
     const tree = this.tree(view.root, storeId);
     if (tree !== undefined) layers.push({ cursor: new TreeCursor(this.cache, tree), snapshot });
     return layers;
+  }
+
+  /** A cursor over all layers of a store; over the tree itself where it alone speaks for the store. */
+  cursor(view: View, snapshot: number, storeId: number): EntryCursor {
+    const layers = this.layers(view, snapshot, storeId);
+    const tree = this.tree(view.root, storeId);
+    // Where there is a tree it is the last layer.
+    if (tree !== undefined && layers.length === 1) return (layers[0] as CursorLayer).cursor;
+    return new LayeredCursor(layers);
   }
 
   /** True where only the tree speaks for the store: its sums then answer counts and ranks. */

@@ -151,7 +151,7 @@ export class Range<T> implements AsyncIterable<T> {
   toArraySync(): T[] {
     const scan = new Scan<T>(this.#core, this.#options);
     const items: T[] = [];
-    for (let item = scan.takeSync(); item !== undefined; item = scan.takeSync()) items.push(item);
+    while (scan.takeIntoSync(items, Number.POSITIVE_INFINITY) > 0);
     return items;
   }
 }
@@ -188,11 +188,7 @@ function* syncPages<T>(scan: Scan<T>, size: number): IterableIterator<T[]> {
   try {
     for (;;) {
       const page: T[] = [];
-      while (page.length < size) {
-        const item = scan.takeSync();
-        if (item === undefined) break;
-        page.push(item);
-      }
+      while (page.length < size && scan.takeIntoSync(page, size - page.length) > 0);
       if (page.length > 0) yield page;
       if (page.length < size) return;
     }
@@ -241,11 +237,7 @@ class AsyncScanIterator<T> implements AsyncIterableIterator<T> {
     const first = await this.#nextSlowly();
     if (first.done === true) return false;
     items.push(first.value);
-    for (let i = 1; i < most; i++) {
-      const item = this.#scan.take();
-      if (item === undefined) return true;
-      items.push(item);
-    }
+    if (most > 1) this.#scan.takeInto(items, most - 1);
     return true;
   }
 

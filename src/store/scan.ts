@@ -9,6 +9,8 @@
  *  3. No entry is handed out twice, none in the range is left out.
  */
 import { compareBytes, compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
+import { latin1Slice } from '../codec/text.ts';
+import { BACKWARD, BLOCK_ENTRIES, type BlockCursor, EntryBlock, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
 import { isSeparate, separateLength, toVersion } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
@@ -24,13 +26,18 @@ export interface ScanOptions {
 }
 
 const FIRST_BATCH = 32;
-const LARGEST_BATCH = 256;
+const LARGEST_BATCH = BLOCK_ENTRIES;
 /** Entries looked at in one go where a filter lets few through. */
 const MOST_EXAMINED = 4096;
 /** Separate values read at once for one batch. */
 const MOST_PENDING_BYTES = 4 * 1024 * 1024;
+/** From so many values on one string is made for the texts of all of them. */
+const LEAST_SHARED_TEXT = 4;
 const NO_BYTES = new Uint8Array(0);
 const NO_ENDS = new Int32Array(0);
+
+/** Filled and decoded within one call, so one is enough for all scans. */
+const block = new EntryBlock();
 
 interface Mutable<V> {
   value: V;
@@ -58,6 +65,8 @@ export class Scan<T> {
   #keyCount = 0;
   /** The last key handed out in an earlier batch. */
   #lastKey: Uint8Array | undefined;
+  /** The last key fetched, where the cursor went on further: it has to come back. */
+  #lastFetched: Uint8Array | undefined;
   #pending: Promise<void>[] = [];
   #pendingBytes = 0;
 
@@ -65,6 +74,7 @@ export class Scan<T> {
     this.#core = core;
     this.#options = options;
     this.#left = options.limit;
+    if (options.limit < LARGEST_BATCH) this.#batchSize = options.limit;
     this.#tracks = core.writable;
     this.#changeCount = core.etx.changeCount;
     this.#keys = this.#tracks ? new Uint8Array(1024) : NO_BYTES;
@@ -85,6 +95,31 @@ export class Scan<T> {
     }
     this.#left--;
     return this.#items[this.#at++];
+  }
+
+  /** Appends what is at hand to `page`, at most `most` items; 0: `fetch` first. */
+  takeInto(page: T[], most: number): number {
+    const items = this.#items;
+    const at = this.#at;
+    if (at >= items.length) return 0;
+    this.#core.mustBeOpen();
+    if (this.#tracks && this.#changeCount !== this.#core.etx.changeCount) {
+      this.#dropBatch();
+      return 0;
+    }
+    const count = Math.min(most, items.length - at);
+    for (let i = at, end = at + count; i < end; i++) page.push(items[i] as T);
+    this.#at = at + count;
+    this.#left -= count;
+    return count;
+  }
+
+  /** As `takeInto`, waiting for the disk on the calling thread; 0 at the end. */
+  takeIntoSync(page: T[], most: number): number {
+    for (;;) {
+      const count = this.takeInto(page, most);
+      if (count > 0 || this.fetch(true) === END) return count;
+    }
   }
 
   /** The next item, waiting for the disk on the calling thread; undefined at the end. */
@@ -167,6 +202,7 @@ export class Scan<T> {
     if (this.#changeCount !== this.#core.etx.changeCount) {
       this.#changeCount = this.#core.etx.changeCount;
       this.#mustSeek = true;
+      this.#lastFetched = undefined;
       this.#reachedEnd = false;
       // A cursor opened before the store's first change does not see it.
       this.#cursor = undefined;
@@ -186,6 +222,8 @@ export class Scan<T> {
     const { reverse, where, keysOnly } = this.#options;
     const most = Math.min(this.#batchSize, this.#left);
     this.#batchSize = Math.min(LARGEST_BATCH, this.#batchSize * 4);
+    // A filter is the caller's code, which might read and so load something over a block.
+    if (where === undefined && 'fill' in cursor) return this.#fillBlock(cursor as BlockCursor, most, waits);
     const codec = this.#core.codec;
     const items = this.#items;
     for (let examined = 0; examined < MOST_EXAMINED; examined++) {
@@ -205,21 +243,110 @@ export class Scan<T> {
     return AT;
   }
 
+  /** A batch taken from the leaves' bytes: 130 ns an entry where one by one costs 400, 35 instead of 175 for a key alone. */
+  #fillBlock(cursor: BlockCursor, most: number, waits: boolean): Step {
+    const { reverse, keysOnly } = this.#options;
+    const step = this.#move(cursor, reverse);
+    if (step === MISS) return MISS;
+    if (step === END) {
+      this.#reachedEnd = true;
+      return AT;
+    }
+    block.clear();
+    cursor.fill(block, most, reverse ? BACKWARD : FORWARD);
+    const count = this.#countInBounds();
+    if (count < block.count) this.#reachedEnd = true;
+    if (count === 0) return AT;
+    const keys = this.#core.codec.readKeys(block, count);
+    let taken = count;
+    if (keysOnly) this.#items = keys as T[];
+    else taken = this.#readEntries(cursor, keys, waits);
+    if (this.#tracks) this.#keepKeys(taken);
+    if (taken < count) {
+      this.#lastFetched = copyBytes(block.keys, block.keyStart(taken - 1), block.keyEnds[taken - 1]);
+      this.#mustSeek = true;
+      this.#reachedEnd = false;
+    }
+    // It would keep memory alive.
+    block.sources.length = 0;
+    return AT;
+  }
+
+  /** How many entries of the block come before the end of the range. */
+  #countInBounds(): number {
+    const { reverse, lower, upper } = this.#options;
+    const bound = reverse ? lower : upper;
+    if (bound === undefined || !this.#isBeyond(bound, block.count - 1)) return block.count;
+    let low = 0;
+    let high = block.count - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#isBeyond(bound, middle)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #isBeyond(bound: Uint8Array, index: number): boolean {
+    const { keys, keyEnds } = block;
+    const order = compareBytes(keys, block.keyStart(index), keyEnds[index] as number, bound, 0, bound.length);
+    return this.#options.reverse ? order < 0 : order >= 0;
+  }
+
+  /** Decodes the block's entries under `keys` and answers how many: fewer where the rest has to be fetched again. */
+  #readEntries(cursor: BlockCursor, keys: readonly unknown[], waits: boolean): number {
+    const { codec } = this.#core;
+    const { registry } = codec.shapes;
+    const { sources, sourceOf, cellStarts, cellEnds, versions } = block;
+    const items = this.#items;
+    const { leafSource, leafCellsStart } = block;
+    const leaf = keys.length >= LEAST_SHARED_TEXT ? sources[leafSource] : undefined;
+    const text = leaf === undefined ? '' : latin1Slice(leaf, leafCellsStart, block.leafCellsEnd);
+    const known = registry.size;
+    for (let i = 0; i < keys.length; i++) {
+      const bytes = sources[sourceOf[i] as number] as Uint8Array;
+      const start = cellStarts[i] as number;
+      const end = cellEnds[i] as number;
+      const key = keys[i];
+      const version = toVersion(versions[i] as number);
+      if (isSeparate(bytes, start)) this.#pushSeparate(key, version, bytes, start, end, waits);
+      else if (bytes === leaf) {
+        items.push({ key, value: codec.readValueWithin(bytes, start, end, text, leafCellsStart), version } as T);
+      } else items.push({ key, value: codec.readValue(bytes, start, end), version } as T);
+      if (this.#pendingBytes >= MOST_PENDING_BYTES) return i + 1;
+      // The definition of a new shape was read from another tree, perhaps over this leaf.
+      if (registry.size !== known && !cursor.isCurrent) return i + 1;
+    }
+    return keys.length;
+  }
+
+  #keepKeys(count: number): void {
+    const end = block.keyEnds[count - 1] as number;
+    if (end > this.#keys.length) this.#keys = new Uint8Array(Math.max(end, this.#keys.length * 2));
+    this.#keys.set(block.keys.subarray(0, end));
+    this.#keyEnds.set(block.keyEnds.subarray(0, count));
+    this.#keyCount = count;
+  }
+
   /** One move; on a miss nothing has changed and the same move is made next time. */
   #move(cursor: EntryCursor, reverse: boolean): Step {
     if (!this.#mustSeek) return reverse ? cursor.previous() : cursor.next();
     const step = reverse ? this.#seekReverse(cursor) : this.#seekForward(cursor);
-    if (step !== MISS) this.#mustSeek = false;
+    if (step !== MISS) {
+      this.#mustSeek = false;
+      this.#lastFetched = undefined;
+    }
     return step;
   }
 
   #seekForward(cursor: EntryCursor): Step {
-    const from = this.#lastKey === undefined ? this.#options.lower : keySuccessor(this.#lastKey);
+    const last = this.#lastFetched ?? this.#lastKey;
+    const from = last === undefined ? this.#options.lower : keySuccessor(last);
     return from === undefined ? cursor.first() : cursor.seek(from, 0, from.length);
   }
 
   #seekReverse(cursor: EntryCursor): Step {
-    const before = this.#lastKey ?? this.#options.upper;
+    const before = this.#lastFetched ?? this.#lastKey ?? this.#options.upper;
     return before === undefined ? cursor.last() : cursor.seekBefore(before, 0, before.length);
   }
 
@@ -247,11 +374,22 @@ export class Scan<T> {
   #pushEntry(cursor: EntryCursor, key: unknown, waits: boolean): void {
     const { cellBytes, cellStart, cellEnd } = cursor;
     const version = toVersion(cursor.version);
-    const { codec, etx } = this.#core;
-    if (!isSeparate(cellBytes, cellStart)) {
-      this.#items.push({ key, value: codec.readValue(cellBytes, cellStart, cellEnd), version } as T);
+    if (isSeparate(cellBytes, cellStart)) {
+      this.#pushSeparate(key, version, cellBytes, cellStart, cellEnd, waits);
       return;
     }
+    this.#items.push({ key, value: this.#core.codec.readValue(cellBytes, cellStart, cellEnd), version } as T);
+  }
+
+  #pushSeparate(
+    key: unknown,
+    version: number,
+    cellBytes: Uint8Array,
+    cellStart: number,
+    cellEnd: number,
+    waits: boolean,
+  ): void {
+    const { codec, etx } = this.#core;
     if (waits) {
       const value = codec.decodeValue(etx.readValueSync(cellBytes, cellStart, cellEnd));
       this.#items.push({ key, value, version } as T);

@@ -11,10 +11,12 @@ import {
   decodeRawBytes,
   decodeValue,
   decodeValueList,
+  decodeValueWithin,
   encodeRawBytes,
   encodeValue,
   encodeValueList,
 } from '../codec/value.ts';
+import type { EntryBlock } from '../node/entry-block.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import type { StoreDefinition } from './define-store.ts';
 import type { ShapeStore } from './shape-store.ts';
@@ -172,6 +174,38 @@ export class StoreCodec {
     const valueStart = cellValueStart(cell, start);
     if (valueStart > end) throw new CorruptionError('a cell ends before its value');
     return this.#raw ? decodeRawBytes(cell, valueStart, end) : decodeValue(cell, valueStart, end, this.shapes.registry);
+  }
+
+  /** The keys of the first `count` entries of a block. */
+  readKeys(block: EntryBlock, count: number): unknown[] {
+    const keys: unknown[] = [];
+    if (!this.hasRideOn) {
+      this.keySpec.decodeKeys(block.keys, block.keyEnds, count, block.hasPlainKeys, keys);
+      return keys;
+    }
+    for (let i = 0; i < count; i++) {
+      const cell = block.sources[block.sourceOf[i] as number] as Uint8Array;
+      const cellEnd = block.cellEnds[i] as number;
+      const keyEnd = block.keyEnds[i] as number;
+      const key = this.readRidingKey(
+        block.keys,
+        block.keyStart(i),
+        keyEnd,
+        cell,
+        block.cellStarts[i] as number,
+        cellEnd,
+      );
+      keys.push(key);
+    }
+    return keys;
+  }
+
+  /** As `readValue`, for one of many cells: `text` holds the bytes from `textFrom` on as characters. */
+  readValueWithin(cell: Uint8Array, start: number, end: number, text: string, textFrom: number): unknown {
+    const valueStart = cellValueStart(cell, start);
+    if (valueStart > end) throw new CorruptionError('a cell ends before its value');
+    if (this.#raw) return decodeRawBytes(cell, valueStart, end);
+    return decodeValueWithin(cell, valueStart, end, this.shapes.registry, text, textFrom);
   }
 
   /** A separate value once it was read; `bytes` are the caller's own. */

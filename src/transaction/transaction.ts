@@ -194,13 +194,12 @@ export class Transaction implements EngineTransaction {
   cursor(storeId: number): EntryCursor {
     this.#mustBeOpen();
     const own = this.#changesOf(storeId);
+    if (own === undefined) return this.#host.reader.cursor(this.view, this.snapshot, storeId);
     const layers = this.#host.reader.layers(this.view, this.snapshot, storeId);
-    if (own !== undefined) {
-      const runs = own.spill?.runs.map((run) => ({ cursor: run.cursor(), snapshot: PENDING_NUMBER })) ?? [];
-      layers.unshift(...runs);
-      if (!own.buffer.isEmpty) {
-        layers.unshift({ cursor: own.buffer.cursor(), removals: own.buffer.removals, snapshot: PENDING_NUMBER });
-      }
+    const runs = own.spill?.runs.map((run) => ({ cursor: run.cursor(), snapshot: PENDING_NUMBER })) ?? [];
+    layers.unshift(...runs);
+    if (!own.buffer.isEmpty) {
+      layers.unshift({ cursor: own.buffer.cursor(), removals: own.buffer.removals, snapshot: PENDING_NUMBER });
     }
     return new LayeredCursor(layers);
   }

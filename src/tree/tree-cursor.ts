@@ -7,7 +7,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
-import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
+import { type BlockCursor, type Direction, type EntryBlock, FORWARD } from '../node/entry-block.ts';
+import { AT, END, MISS, type Step } from '../node/entry-cursor.ts';
 import type { FrameTable } from '../node/frame-table.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import {
@@ -35,7 +36,7 @@ const BY_RANK = 4;
 
 const NOWHERE = new ImageViews(0);
 
-export class TreeCursor extends TreeDescent implements EntryCursor {
+export class TreeCursor extends TreeDescent implements BlockCursor {
   keyBytes: Uint8Array = NOWHERE.bytes;
   keyStart = 0;
   keyEnd = 0;
@@ -141,6 +142,19 @@ export class TreeCursor extends TreeDescent implements EntryCursor {
     if (!this.#reenterLeaf()) return MISS;
     this.#show(this.leafIndex);
     return AT;
+  }
+
+  get isCurrent(): boolean {
+    return this.#table.generations[this.#leafFrame] === this.#leafGeneration;
+  }
+
+  /** Not for leaves with tombstones. */
+  fill(block: EntryBlock, most: number, direction: Direction): void {
+    const index = this.leafIndex;
+    const left = direction === FORWARD ? this.leafCount - index : index + 1;
+    const howMany = left < most ? left : most;
+    block.addLeaf(this, index, howMany, direction);
+    this.leafIndex = index + (howMany - 1) * direction;
   }
 
   /** To the first entry of the following leaf. */
