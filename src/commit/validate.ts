@@ -49,7 +49,7 @@ function checkStore(reads: StoreReads, table: MemoryTable, snapshot: number): Co
     start = end;
   }
   for (const range of reads.ranges) {
-    if (index.newestInRange(range.lower, range.upper) > snapshot) {
+    if (index.newestInRange(range.lower, range.upper, snapshot) > snapshot) {
       const why = reads.coarsened ? 'a range that spans its many reads was changed' : 'a range it read was changed';
       return conflict(reads.storeId, range.lower, why);
     }

@@ -169,10 +169,12 @@ export class SnapshotReader {
       if (index !== undefined && !index.isEmpty) {
         layers.push({ cursor: index.cursor(snapshot), removals: index.removals, snapshot });
       }
-      for (const run of table.runs(storeId)) if (run.number <= snapshot) layers.push({ cursor: run.cursor(), snapshot });
+      for (const run of table.runs(storeId)) if (run.number <= snapshot) layers.push({ cursor: run.cursor(), snapshot, newest: run.number });
     }
     const tree = this.tree(view.root, storeId);
-    if (tree !== undefined) layers.push({ cursor: new TreeCursor(this.cache, tree), snapshot });
+    if (tree !== undefined) {
+      layers.push({ cursor: new TreeCursor(this.cache, tree), snapshot, newest: view.root.record.covered });
+    }
     return layers;
   }
 
