@@ -118,7 +118,7 @@ class SegmentFile implements PendingSegment {
 
 export class SegmentWriter implements ImageSink {
   readonly kind: SegmentKind;
-  /** Local indexes of the segments this writer has written, in order. */
+  /** Local indexes of the segments this writer has written, in order; see `forget`. */
   readonly written: number[] = [];
   readonly #factory: SegmentFactory;
   readonly #targetBytes: number;
@@ -144,6 +144,12 @@ export class SegmentWriter implements ImageSink {
   /** Local index of the segment being written; -1 before the first append. */
   get currentSegment(): number {
     return this.#current?.index ?? -1;
+  }
+
+  /** A segment that no root names any more: it is not this writer's to report, long before its file can go. */
+  forget(index: number): void {
+    const at = this.written.indexOf(index);
+    if (at >= 0) this.written.splice(at, 1);
   }
 
   /** Where the next byte goes in the current segment. */

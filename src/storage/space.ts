@@ -143,7 +143,7 @@ const TOLERATED_DEAD_BYTES = 4 * 1024 * 1024;
 /**
  * Which segments to rewrite with the next checkpoint: the emptiest first, until what is left dead is tolerable or what
  * must be copied passes `budgetBytes` (one segment is always taken). `eager` tolerates nothing but nearly full segments.
- * `inUse`: segments still being written, and those that open transactions will refer to.
+ * `inUse`: segments that open transactions will refer to.
  */
 export function chooseVictims(space: Space, inUse: ReadonlySet<number>, budgetBytes: number, eager: boolean): VictimChoice {
   const candidates: { index: number; row: SegmentSpace }[] = [];

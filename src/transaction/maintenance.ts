@@ -192,7 +192,8 @@ export class Maintenance {
     };
     try {
       await this.#loadSpace();
-      const { victims } = chooseVictims(host.state.space, this.#inUse(), COMPACTION_BUDGET_BYTES, eager);
+      const { victims } = chooseVictims(host.state.space, host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager);
+      this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
       await this.#makeRoot(covered, victims, mustStop);
@@ -250,6 +251,10 @@ export class Maintenance {
     await this.#combiner.control(KIND_ROOT, encodeRoot(result.record, segments), host.writer, host.nextCounter());
     mustStop();
     state.adopt(result.record, result.roots);
+    for (const victim of victims) {
+      images.forget(victim);
+      values.forget(victim);
+    }
     state.reclaims.add({ covered, segments: result.dead });
     host.log.removeEpochsBefore(host.log.oldestEpochNeeded(covered));
     this.checkpoints++;
@@ -308,8 +313,11 @@ export class Maintenance {
     this.#spaceLoaded = true;
   }
 
-  #inUse(): Set<number> {
-    return this.#host.segmentsInUse().add(this.#images.currentSegment).add(this.#values.currentSegment);
+  /** A victim that is still being written ends here: what follows goes to a new segment. */
+  #endVictims(victims: readonly number[]): void {
+    for (const writer of [this.#images, this.#values]) {
+      if (victims.includes(writer.currentSegment)) writer.finish();
+    }
   }
 
   #armIdle(delayMs: number): void {
