@@ -21,6 +21,7 @@ import {
   imagePrefixLength,
   imageSize,
   LONGEST_IMAGE_BYTES,
+  SLACK_BYTES,
   slotsWord,
   versionsWord,
 } from './image-layout.ts';
@@ -136,7 +137,7 @@ export class ImageBuilder {
         return false;
       }
     }
-    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (keysEnd + SLACK_BYTES > this.keys.length) this.#growKeys(keysEnd);
     if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
     copyBytes(key, keyStart, keyEnd, this.keys, keyAt);
     copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
@@ -247,18 +248,23 @@ export class ImageBuilder {
     const cellAt = this.cellStarts[index] as number;
     const keysEnd = keyAt + (endSlot & 0xffff) - (firstSlot & 0xffff) + (to - from) * prefix;
     const cellsEnd = cellAt + (endSlot >>> 16) - (firstSlot >>> 16);
-    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (keysEnd + SLACK_BYTES > this.keys.length) this.#growKeys(keysEnd);
     if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
-    const keys = this.keys;
+    const keys = this.keysData;
+    const { data } = views;
     const cellShift = cellAt - (firstSlot >>> 16);
     let lowest = this.lowest;
     let highest = this.highest;
     let suffix = base + (firstSlot & 0xffff);
     for (let i = from; i < to; i++, index++) {
       const next = u32[slots + i + 1] as number;
-      for (let k = 0; k < prefix; k++) keys[keyAt++] = bytes[prefixAt + k] as number;
+      // By words, up to three bytes too many: what follows is written afterwards, and buffers end in slack.
+      for (let k = 0; k < prefix; k += 4) keys.setInt32(keyAt + k, data.getInt32(prefixAt + k, true), true);
       const suffixEnd = base + (next & 0xffff);
-      for (; suffix < suffixEnd; suffix++) keys[keyAt++] = bytes[suffix] as number;
+      keyAt += prefix;
+      for (let k = suffix; k < suffixEnd; k += 4) keys.setInt32(keyAt + k - suffix, data.getInt32(k, true), true);
+      keyAt += suffixEnd - suffix;
+      suffix = suffixEnd;
       this.keyStarts[index + 1] = keyAt;
       this.cellStarts[index + 1] = (next >>> 16) + cellShift;
       const version = baseNumber + (u32[versions + i] as number);
@@ -284,7 +290,7 @@ export class ImageBuilder {
     const cellShift = (this.cellStarts[index] as number) - cellStart;
     const keysEnd = (other.keyStarts[to] as number) + keyShift;
     const cellsEnd = (other.cellStarts[to] as number) + cellShift;
-    if (keysEnd > this.keys.length) this.#growKeys(keysEnd);
+    if (keysEnd + SLACK_BYTES > this.keys.length) this.#growKeys(keysEnd);
     if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
     copyBytes(other.keys, keyStart, other.keyStarts[to] as number, this.keys, keyStart + keyShift);
     copyBytes(other.cells, cellStart, other.cellStarts[to] as number, this.cells, cellStart + cellShift);
@@ -393,8 +399,8 @@ export class ImageBuilder {
 
   /** Heads, slots and suffixes; answers where the cells go. */
   #writeColumns(from: number, to: number, prefix: number, heads: number, suffixAt: number, into: ImageViews): number {
-    const { bytes, u32 } = into;
-    const keys = this.keys;
+    const { data, u32 } = into;
+    const { keys, keysData } = this;
     const slots = heads + to - from;
     const suffixBytes = (this.keyStarts[to] as number) - (this.keyStarts[from] as number) - (to - from) * prefix;
     const cellsAt = suffixAt + suffixBytes;
@@ -406,7 +412,8 @@ export class ImageBuilder {
       const suffix = start + prefix;
       u32[heads + i - from] = keyHead(keys, suffix, end);
       u32[slots + i - from] = (at | (((this.cellStarts[i] as number) + cellShift) << 16)) >>> 0;
-      for (let k = suffix; k < end; k++) bytes[at++] = keys[k] as number;
+      for (let k = suffix; k < end; k += 4) data.setInt32(at + k - suffix, keysData.getInt32(k, true), true);
+      at += end - suffix;
       start = end;
     }
     u32[slots + to - from] = (at | (((this.cellStarts[to] as number) + cellShift) << 16)) >>> 0;

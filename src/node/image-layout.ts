@@ -37,6 +37,9 @@ export const LONGEST_IMAGE_BYTES = 65528;
 /** The most children that fit an inner image of the usual size: 8192 / (head 4 + slot 4 + handle 40). */
 export const MAX_USUAL_CHILDREN = 170;
 
+/** Bytes behind the memory of images that may be read and mean nothing: whoever copies by words needs no look at the end. */
+export const SLACK_BYTES = 8;
+
 /** Memory that images lie in, seen as bytes, as words, and by a view for what is not aligned. Images start on multiples of 8. */
 export class ImageViews {
   readonly bytes: Uint8Array;
@@ -44,8 +47,8 @@ export class ImageViews {
   readonly data: DataView;
 
   constructor(sizeBytes: number) {
-    const buffer = new ArrayBuffer(sizeBytes);
-    this.bytes = new Uint8Array(buffer);
+    const buffer = new ArrayBuffer(sizeBytes + SLACK_BYTES);
+    this.bytes = new Uint8Array(buffer, 0, sizeBytes);
     this.u32 = new Uint32Array(buffer);
     this.data = new DataView(buffer);
   }

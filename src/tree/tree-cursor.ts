@@ -20,6 +20,7 @@ import {
   imageFlags,
   imagePrefixLength,
   MAX_LEVEL,
+  SLACK_BYTES,
   slotsWord,
 } from '../node/image-layout.ts';
 import { searchChild, searchImage } from '../node/image-search.ts';
@@ -75,7 +76,8 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
   readonly #trialIndexes = new Int32Array(MAX_LEVEL + 1);
   #leafGeneration = 0;
   #leafFrame = 0;
-  readonly #key = new Uint8Array(MAX_KEY_BYTES);
+  readonly #key = new Uint8Array(MAX_KEY_BYTES + SLACK_BYTES);
+  readonly #keyData = new DataView(this.#key.buffer);
   #rank = 0;
 
   constructor(cache: ImageCache, tree: Tree | undefined) {
@@ -383,11 +385,12 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
       this.keyStart = start;
       this.keyEnd = end;
     } else {
-      const bytes = this.leaf.bytes;
-      const key = this.#key;
-      let to = prefix;
-      for (let i = start; i < end; i++) key[to++] = bytes[i] as number;
-      this.keyEnd = to;
+      // Word by word, up to three bytes too many: behind a suffix there is always more image or the views' slack.
+      const from = this.leaf.data;
+      const to = this.#keyData;
+      const shift = prefix - start;
+      for (let i = start; i < end; i += 4) to.setInt32(i + shift, from.getInt32(i, true), true);
+      this.keyEnd = end + shift;
     }
     this.removed = this.leafHasTombstones && ((this.cellBytes[this.cellStart] as number) & CELL_TOMBSTONE) !== 0;
     if (this.removed) this.cellEnd = this.cellStart;
