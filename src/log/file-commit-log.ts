@@ -380,7 +380,8 @@ export class FileCommitLog implements CommitLog {
     } catch (error) {
       throw this.#fail(error);
     }
-    if (this.#next !== next) next.abandon();
+    if (this.#next === next) next.isReady = true;
+    else next.abandon();
   }
 
   #create(epoch: number): NextEpoch {

@@ -16,6 +16,7 @@ import { EpochWriter } from './epoch-writer.ts';
 export class NextEpoch {
   readonly epoch: number;
   readonly file: File;
+  /** Set by who prepared it, in the same breath in which it is seen that the file is still wanted. */
   isReady = false;
   readonly #context: LogContext;
 
@@ -41,7 +42,6 @@ export class NextEpoch {
     await this.file.reserve(FIRST_BATCH_POSITION, reserveBytes);
     await this.file.sync();
     await env.files.syncFolder(logFolder(folder));
-    this.isReady = true;
   }
 
   /** The writer that follows `old`, from the last transaction given to it. The header is not written yet. */
