@@ -69,6 +69,10 @@ export class ImageBuilder {
     this.highest = Number.NEGATIVE_INFINITY;
   }
 
+  get heldBytes(): number {
+    return this.keys.length + this.cells.length;
+  }
+
   #growKeys(needed: number): void {
     this.keys = grown(this.keys, needed);
     this.keysData = new DataView(this.keys.buffer);

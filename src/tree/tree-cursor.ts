@@ -19,7 +19,6 @@ import {
   imageCount,
   imageFlags,
   imagePrefixLength,
-  MAX_LEVEL,
   SLACK_BYTES,
   slotsWord,
 } from '../node/image-layout.ts';
@@ -36,6 +35,9 @@ const TO_LAST = 3;
 const BY_RANK = 4;
 
 const NOWHERE = new ImageViews(0);
+const NO_PATH = new Int32Array(0);
+/** Room for a key that most keys fit; grown to what any key fits when one does not. */
+const USUAL_KEY_BYTES = 248;
 
 export class TreeCursor extends TreeDescent implements BlockCursor {
   keyBytes: Uint8Array = NOWHERE.bytes;
@@ -68,16 +70,13 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
 
   #tree: Tree | undefined;
   readonly #table: FrameTable;
-  #frames = new Int32Array(MAX_LEVEL + 1);
-  #generations = new Int32Array(MAX_LEVEL + 1);
-  #indexes = new Int32Array(MAX_LEVEL + 1);
-  readonly #trialFrames = new Int32Array(MAX_LEVEL + 1);
-  readonly #trialGenerations = new Int32Array(MAX_LEVEL + 1);
-  readonly #trialIndexes = new Int32Array(MAX_LEVEL + 1);
+  /** Per level frame, generation and index; small, because cursors for short ranges come and go by the thousand. */
+  #path = NO_PATH;
+  #trial = NO_PATH;
   #leafGeneration = 0;
   #leafFrame = 0;
-  readonly #key = new Uint8Array(MAX_KEY_BYTES + SLACK_BYTES);
-  readonly #keyData = new DataView(this.#key.buffer);
+  #key = new Uint8Array(USUAL_KEY_BYTES + SLACK_BYTES);
+  #keyData = new DataView(this.#key.buffer);
   #rank = 0;
 
   constructor(cache: ImageCache, tree: Tree | undefined) {
@@ -185,7 +184,7 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
     for (let level = 1; level <= tree.root.level; level++) {
       const frame = this.#revive(level);
       if (frame < 0) return -1;
-      before += entriesBefore(this.#table.views(frame), this.#table.base(frame), this.#indexes[level] as number);
+      before += entriesBefore(this.#table.views(frame), this.#table.base(frame), this.#path[3 * level + 2] as number);
     }
     return before;
   }
@@ -225,20 +224,20 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
   /** The frame at this level of the path, entered again from above where it was given away; -1 where it is missing. */
   #revive(level: number): number {
     const tree = this.#tree as Tree;
-    const frame = this.#frames[level] as number;
-    if (this.#table.generations[frame] === this.#generations[level]) return frame;
+    const frame = this.#path[3 * level] as number;
+    if (this.#table.generations[frame] === this.#path[3 * level + 1]) return frame;
     let again: number;
     if (level === tree.root.level) again = this.enterRoot(tree);
     else {
       const parent = this.#revive(level + 1);
       if (parent < 0) return -1;
-      const index = this.#indexes[level + 1] as number;
+      const index = this.#path[3 * level + 5] as number;
       again = this.cache.child(parent, index);
       if (again < 0) again = this.enterChild(parent, index, tree.storeId);
     }
     if (again < 0) return -1;
-    this.#frames[level] = again;
-    this.#generations[level] = this.#table.generations[again] as number;
+    this.#path[3 * level] = again;
+    this.#path[3 * level + 1] = this.#table.generations[again] as number;
     return again;
   }
 
@@ -249,6 +248,10 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
     if (frame < 0) return MISS;
     let rank = this.#rank;
     const top = tree.root.level;
+    if (3 * top + 3 > this.#path.length) {
+      this.#path = new Int32Array(3 * top + 3);
+      this.#trial = new Int32Array(3 * top + 3);
+    }
     let at = frame;
     for (let level = top; level > 0; level--) {
       const views = this.#table.views(at);
@@ -270,8 +273,8 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
     }
     const touches = this.#table.touches[at] as number;
     if (touches < 3) this.#table.touches[at] = touches + 1;
-    this.#trialFrames[0] = at;
-    this.#trialGenerations[0] = this.#table.generations[at] as number;
+    this.#trial[0] = at;
+    this.#trial[1] = this.#table.generations[at] as number;
     const views = this.#table.views(at);
     const count = imageCount(views, this.#table.base(at));
     let index = how === TO_LAST ? count - 1 : how === BY_RANK ? rank : 0;
@@ -299,9 +302,9 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
 
   /** Notes the child at this level of the trial path and enters it. */
   #tryChild(level: number, frame: number, index: number): number {
-    this.#trialFrames[level] = frame;
-    this.#trialGenerations[level] = this.#table.generations[frame] as number;
-    this.#trialIndexes[level] = index;
+    this.#trial[3 * level] = frame;
+    this.#trial[3 * level + 1] = this.#table.generations[frame] as number;
+    this.#trial[3 * level + 2] = index;
     const child = this.cache.child(frame, index);
     if (child < 0) return this.enterChild(frame, index, (this.#tree as Tree).storeId);
     this.cache.hits++;
@@ -309,11 +312,7 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
   }
 
   #acceptTrial(from: number, to: number): void {
-    for (let level = from; level <= to; level++) {
-      this.#frames[level] = this.#trialFrames[level] as number;
-      this.#generations[level] = this.#trialGenerations[level] as number;
-      this.#indexes[level] = this.#trialIndexes[level] as number;
-    }
+    for (let i = 3 * from; i < 3 * to + 3; i++) this.#path[i] = this.#trial[i] as number;
   }
 
   /** To the nearest leaf in this direction (1 or -1): up to where there is a neighbour, down its near side. */
@@ -325,7 +324,7 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
     for (; level <= tree.root.level; level++) {
       frame = this.#revive(level);
       if (frame < 0) return MISS;
-      index = (this.#indexes[level] as number) + direction;
+      index = (this.#path[3 * level + 2] as number) + direction;
       if (index >= 0 && index < imageCount(this.#table.views(frame), this.#table.base(frame))) break;
     }
     if (level > tree.root.level) return this.#end();
@@ -337,8 +336,8 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
       if (level === 0) break;
       index = direction > 0 ? 0 : imageCount(this.#table.views(frame), this.#table.base(frame)) - 1;
     }
-    this.#trialFrames[0] = frame;
-    this.#trialGenerations[0] = this.#table.generations[frame] as number;
+    this.#trial[0] = frame;
+    this.#trial[1] = this.#table.generations[frame] as number;
     this.#acceptTrial(0, turn);
     this.#enterLeaf(frame);
     this.#show(direction > 0 ? 0 : this.leafCount - 1);
@@ -363,10 +362,21 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
     this.cellBytes = views.bytes;
     if (this.leafPrefixLength === 0) this.keyBytes = views.bytes;
     else {
+      if (this.leafPrefixLength > USUAL_KEY_BYTES) this.#growKey();
       this.keyBytes = this.#key;
       this.keyStart = 0;
       for (let i = 0; i < this.leafPrefixLength; i++) this.#key[i] = views.bytes[this.leafPrefix + i] as number;
     }
+  }
+
+  /** Makes room for any key; what is there (the leaf's prefix) stays. */
+  #growKey(): void {
+    if (this.#key.length > MAX_KEY_BYTES) return;
+    const larger = new Uint8Array(MAX_KEY_BYTES + SLACK_BYTES);
+    larger.set(this.#key);
+    this.#key = larger;
+    this.#keyData = new DataView(larger.buffer);
+    this.keyBytes = larger;
   }
 
   #show(index: number): void {
@@ -386,6 +396,7 @@ export class TreeCursor extends TreeDescent implements BlockCursor {
       this.keyEnd = end;
     } else {
       // Word by word, up to three bytes too many: behind a suffix there is always more image or the views' slack.
+      if (prefix + end - start + SLACK_BYTES > this.#key.length) this.#growKey();
       const from = this.leaf.data;
       const to = this.#keyData;
       const shift = prefix - start;

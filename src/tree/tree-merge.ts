@@ -142,13 +142,17 @@ export class TreeMerge {
 
   /** Yields undefined to breathe (after each image, and often enough inside one), or what must be loaded first. */
   *run(): Generator<LoadRequest | undefined, Handle | undefined, void> {
-    for (;;) {
-      const state = this.#step();
-      if (state === DONE) return this.#result;
-      this.#change.keep();
-      if (state === BREATH) yield undefined;
-      else if (state === NEED_CHANGE) yield this.#options.changes;
-      else yield this.#request;
+    try {
+      for (;;) {
+        const state = this.#step();
+        if (state === DONE) return this.#result;
+        this.#change.keep();
+        if (state === BREATH) yield undefined;
+        else if (state === NEED_CHANGE) yield this.#options.changes;
+        else yield this.#request;
+      }
+    } finally {
+      this.writer.release();
     }
   }
 

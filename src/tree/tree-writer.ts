@@ -65,6 +65,7 @@ interface Workbench {
 }
 
 const KEPT_WORKBENCHES = 2;
+const LARGEST_WORKBENCH_BYTES = 4 * 1024 * 1024;
 const workbenches: Workbench[] = [];
 
 function takeWorkbench(): Workbench {
@@ -98,6 +99,7 @@ export class TreeWriter {
   #borderLength = 0;
   #borderKind: typeof AT_START | typeof BEHIND_KEY | typeof AT_BOUND = AT_START;
   readonly #flags: number;
+  #isReleased = false;
   /** The leaf level, reached for with every entry. */
   #leaves: WriterLevel;
 
@@ -323,11 +325,21 @@ export class TreeWriter {
     return { segment, offset, length, level, entries, digestLow, digestHigh, newest, inexact };
   }
 
-  /** Writes all that is pending; the new root, or undefined where there are no entries. The writer is done then. */
+  /** Writes all that is pending; the new root, or undefined where there are no entries. The writer is of no use after. */
   finish(): Handle | undefined {
     const root = this.#finish();
-    if (workbenches.length < KEPT_WORKBENCHES) workbenches.push(this.#bench);
+    this.release();
     return root;
+  }
+
+  /** Hands the workbench on; for whoever stops without finishing. One that very long keys have blown up is not kept. */
+  release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    let heldBytes = 0;
+    for (const { older, newer, spare } of this.#levels)
+      heldBytes += older.heldBytes + newer.heldBytes + spare.heldBytes;
+    if (workbenches.length < KEPT_WORKBENCHES && heldBytes < LARGEST_WORKBENCH_BYTES) workbenches.push(this.#bench);
   }
 
   #finish(): Handle | undefined {
