@@ -20,6 +20,7 @@ import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { Pacer, Work } from './pacer.ts';
 import { ListCursor, type Relocations } from './relocation.ts';
+import { fewLayers } from './run-layers.ts';
 import type { RootRecord } from './root.ts';
 import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentKind, type SegmentWriter } from './segment-writer.ts';
 import type { Segments } from './segments.ts';
@@ -163,6 +164,7 @@ export class Checkpoint {
   async #mergeStore(storeId: number): Promise<void> {
     const { frozen, relocations } = this.#input;
     const layers: CursorLayer[] = [];
+    const runs: CursorLayer[] = [];
     const snapshot = Number.POSITIVE_INFINITY;
     let removals: KeyRange[] = [];
     for (const table of frozen) {
@@ -171,8 +173,9 @@ export class Checkpoint {
         layers.push({ cursor: index.cursor(snapshot), removals: index.removals, snapshot });
         removals = unite(removals, index.removals?.disjoint() ?? []);
       }
-      for (const run of table.runs(storeId)) layers.push({ cursor: run.cursor(), snapshot });
+      for (const run of table.runs(storeId)) runs.push({ cursor: run.cursor(), snapshot });
     }
+    layers.push(...fewLayers(runs));
     const cells = relocations.cells.get(storeId);
     if (cells !== undefined) layers.push({ cursor: new ListCursor(cells), snapshot });
     const changes = layers.length === 0 ? undefined : new LayeredCursor(layers, { showRemoved: true });

@@ -165,6 +165,13 @@ export class DatabaseState {
     }
   }
 
+  /** Shares of the memory that tables have for what is not merged yet. */
+  get tableBytes(): number {
+    let used = 0;
+    for (const table of this.view.tables) used += table.usedBytes;
+    return used;
+  }
+
   /** Begins a new active table for the numbers above `number`; the active one is frozen. */
   freeze(number: number, leastBytes = 0): void {
     const table = this.#options.pool.acquire(number, leastBytes);

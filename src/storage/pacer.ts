@@ -36,7 +36,10 @@ export class Pacer {
       do {
         const { done, value } = work.next();
         if (done === true) return value;
-        if (value !== undefined) await value.load();
+        if (value !== undefined) {
+          await value.load();
+          mustStop();
+        }
       } while (this.#env.clock.monotonicMs() < until);
       await new Promise<void>((resolve) => this.#env.timers.nextTurn(resolve));
     }

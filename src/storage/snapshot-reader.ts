@@ -17,6 +17,7 @@ import { existenceDelta } from './existence.ts';
 import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { RecordIndex } from './record-index.ts';
+import { fewLayers } from './run-layers.ts';
 import type { FoundEntry } from './run.ts';
 import { storeKey } from './system-stores.ts';
 import type { RunContext } from './tree-run.ts';
@@ -163,14 +164,18 @@ export class SnapshotReader {
   /** Layers of a store for a merged cursor, newest first. */
   layers(view: View, snapshot: number, storeId: number): CursorLayer[] {
     const layers: CursorLayer[] = [];
+    const runs: CursorLayer[] = [];
     for (const table of view.tables) {
       if (snapshot <= table.baseNumber) continue;
       const index = table.store(storeId);
       if (index !== undefined && !index.isEmpty) {
         layers.push({ cursor: index.cursor(snapshot), removals: index.removals, snapshot });
       }
-      for (const run of table.runs(storeId)) if (run.number <= snapshot) layers.push({ cursor: run.cursor(), snapshot, newest: run.number });
+      for (const run of table.runs(storeId)) {
+        if (run.number <= snapshot) runs.push({ cursor: run.cursor(), snapshot, newest: run.number });
+      }
     }
+    layers.push(...fewLayers(runs));
     const tree = this.tree(view.root, storeId);
     if (tree !== undefined) {
       layers.push({ cursor: new TreeCursor(this.cache, tree), snapshot, newest: view.root.record.covered });

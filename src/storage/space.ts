@@ -98,6 +98,14 @@ export class Space {
     this.#changed.add(index);
   }
 
+  /** A root names bytes of the segment up to `end`. */
+  noteNamed(index: number, end: number): void {
+    const row = this.#rows.get(index);
+    if (row === undefined || row.totalBytes >= end) return;
+    row.totalBytes = end;
+    this.#changed.add(index);
+  }
+
   addDead(index: number, bytes: number): void {
     const row = this.#rows.get(index);
     if (row === undefined) return;

@@ -266,8 +266,8 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     return this.state.active;
   }
 
-  tableFull(): void {
-    (this.#maintenance as Maintenance).request();
+  tableFull(byteLength: number): void {
+    (this.#maintenance as Maintenance).request(byteLength);
   }
 
   advance(number: number): void {
@@ -278,6 +278,7 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     if (request.kind === KIND_USER) {
       this.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
       this.#commits++;
+      if (request.runs.length > 0) (this.#maintenance as Maintenance).noteRuns();
     }
     (this.#maintenance as Maintenance).noteCommit();
   }
@@ -289,9 +290,11 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
   checkSize(byteLength: number): void {
     const limit = this.#options.maxSizeBytes;
     if (limit === undefined) return;
-    const size = this.state.space.totalBytes + this.state.active.usedBytes + byteLength;
+    const maintenance = this.#maintenance as Maintenance;
+    maintenance.loadSpace();
+    const size = this.state.space.totalBytes + this.state.tableBytes + byteLength;
     if (size <= limit) return;
-    this.#maintenance?.request();
+    maintenance.request();
     throw new DiskFullError(`the database would grow past its maxSizeBytes of ${limit}`, {
       details: { limit: 'maxSizeBytes', allowed: limit, found: size },
     });

@@ -9,6 +9,7 @@
  *  2. A cycle that was overtaken by a recovery of the log adopts nothing.
  *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
  */
+import { alignUp } from '../base/bytes.ts';
 import type { SopError } from '../base/errors.ts';
 import type { Combiner } from '../commit/combiner.ts';
 import type { Env, Timer } from '../env/env.ts';
@@ -16,7 +17,7 @@ import { KIND_FREEZE, KIND_RECLAIM, KIND_ROOT } from '../log/batch.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { ImageCache } from '../node/image-cache.ts';
-import { Checkpoint } from '../storage/checkpoint.ts';
+import { Checkpoint, type CheckpointResult } from '../storage/checkpoint.ts';
 import type { DatabaseState } from '../storage/database-state.ts';
 import { Pacer } from '../storage/pacer.ts';
 import { encodeReclaim } from '../storage/reclaim.ts';
@@ -41,6 +42,10 @@ const IDLE_NOTE_MS = 100;
 const IDLE_CHECKPOINT_MS = 2000;
 const IDLE_CHECKPOINT_BYTES = 1024 * 1024;
 const RETRY_MS = 1000;
+/** Where merging fails again and again, the active table fills up and stays: each frozen one is memory. */
+const MAX_FROZEN = 3;
+/** Runs in the active table from which on a checkpoint begins: every one is another layer that reads look through. */
+const MANY_RUNS = 16;
 
 export interface MaintenanceHost {
   readonly env: Env;
@@ -71,6 +76,8 @@ export class Maintenance {
   #values: SegmentWriter;
   #cycle: Promise<void> | undefined;
   #wanted = false;
+  /** The next active table must have room for as many bytes. */
+  #wantedRoom = 0;
   #stopping = false;
   #spaceLoaded = false;
   #swept = false;
@@ -108,9 +115,15 @@ export class Maintenance {
     if (this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
   }
 
-  /** Starts a cycle, or another one after that which runs. */
-  request(): void {
+  /** A big transaction's runs were adopted. */
+  noteRuns(): void {
+    if (this.#cycle === undefined && this.#host.state.active.allRuns().length >= MANY_RUNS) this.request();
+  }
+
+  /** Starts a cycle, or another one after that which runs; the next active table is to have room for `byteLength`. */
+  request(byteLength = 0): void {
     this.#wanted = true;
+    this.#wantedRoom = Math.max(this.#wantedRoom, byteLength);
     if (this.#cycle !== undefined || this.#stopping) return;
     this.#cycle = this.#run().finally(() => {
       this.#cycle = undefined;
@@ -191,7 +204,7 @@ export class Maintenance {
       if (this.#stopping || host.generation !== generation) throw new GivenUp();
     };
     try {
-      await this.#loadSpace();
+      this.loadSpace();
       const { victims } = chooseVictims(host.state.space, host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager);
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
@@ -209,8 +222,13 @@ export class Maintenance {
   async #freeze(hasVictims: boolean): Promise<number | undefined> {
     const host = this.#host;
     const { state } = host;
-    if (state.active.isEmpty && state.frozen.length > 0) return state.active.baseNumber;
-    if (state.active.isEmpty && !hasVictims) return undefined;
+    const room = this.#wantedRoom;
+    this.#wantedRoom = 0;
+    const nothingNew = state.active.isEmpty && state.active.hasRoom(room);
+    // The first root of an opening covers all that the log held before: see the sweep.
+    const enough = nothingNew || (this.#swept && state.frozen.length >= MAX_FROZEN);
+    if (enough && state.frozen.length > 0) return state.active.baseNumber;
+    if (nothingNew && !hasVictims) return undefined;
     this.pacer.progress = 0;
     try {
       return await this.#combiner.exclusive(async () => {
@@ -219,7 +237,7 @@ export class Maintenance {
         const number = batch.beginTransaction(KIND_FREEZE, host.writer, host.nextCounter());
         batch.endTransaction();
         await host.log.commit(batch).finally(() => batch.release());
-        state.freeze(number);
+        state.freeze(number, room);
         state.durable = number;
         return number;
       });
@@ -238,15 +256,22 @@ export class Maintenance {
     const images = this.#images;
     const { values } = this;
     const { space, ids } = state;
-    const relocations =
-      victims.length === 0
-        ? NO_RELOCATIONS
-        : await findRelocations({ segments, reader, space, values, root }, victims);
-    mustStop();
     const context = { cache, segments, reader, images, values, space, ids, pacer: this.pacer, mustStop };
-    const frozen = state.view.tables.filter((table) => table.newestNumber <= covered && table.baseNumber < covered);
-    const input = { root, frozen, covered, nextStoreId: state.nextStoreId, relocations };
-    const result = await new Checkpoint(context, input).run();
+    // A recovery of the log meanwhile makes a view of its own: the tables being merged stay ours until we notice.
+    const view = state.views.acquire();
+    let result: CheckpointResult;
+    try {
+      const relocations =
+        victims.length === 0
+          ? NO_RELOCATIONS
+          : await findRelocations({ segments, reader, space, values, root }, victims);
+      mustStop();
+      const frozen = view.tables.filter((table) => table.newestNumber <= covered && table.baseNumber < covered);
+      const input = { root, frozen, covered, nextStoreId: state.nextStoreId, relocations };
+      result = await new Checkpoint(context, input).run();
+    } finally {
+      if (state.views.release(view)) state.viewReleased(view);
+    }
     mustStop();
     await this.#combiner.control(KIND_ROOT, encodeRoot(result.record, segments), host.writer, host.nextCounter());
     mustStop();
@@ -292,14 +317,20 @@ export class Maintenance {
     const host = this.#host;
     const free = host.state.reclaims.take(host.state.views.oldestRoot());
     if (free.length === 0) return;
-    await this.#combiner.control(KIND_RECLAIM, encodeReclaim(host.segments, free), host.writer, host.nextCounter());
+    try {
+      await this.#combiner.control(KIND_RECLAIM, encodeReclaim(host.segments, free), host.writer, host.nextCounter());
+    } catch (error) {
+      host.state.reclaims.add({ covered: host.state.view.root.record.covered, segments: free });
+      throw error;
+    }
     for (const index of free) {
       host.cache.forget(index);
       host.segments.removeFile(index);
     }
   }
 
-  async #loadSpace(): Promise<void> {
+  /** Sees that `state.space` knows every segment. */
+  loadSpace(): void {
     if (this.#spaceLoaded) return;
     const { reader, state, cache } = this.#host;
     const tree = reader.tree(state.view.root, SEGMENT_STORE);
@@ -310,6 +341,9 @@ export class Maintenance {
         state.space.load(cursor.keyBytes, cursor.keyStart, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
       }
     }
+    // The forest's root is a checkpoint's last image, appended when the rows were written already.
+    const { forest } = state.view.root.record;
+    if (forest !== undefined) state.space.noteNamed(forest.segment, forest.offset + alignUp(forest.length, 8));
     this.#spaceLoaded = true;
   }
 
@@ -340,7 +374,7 @@ export class Maintenance {
         this.#host.backgroundError(error);
       }
     }
-    if (state.active.usedBytes < IDLE_CHECKPOINT_BYTES) return;
+    if (state.active.usedBytes < IDLE_CHECKPOINT_BYTES && state.active.allRuns().length === 0) return;
     if (quietMs < IDLE_CHECKPOINT_MS) return this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
     this.request();
   }

@@ -16,7 +16,7 @@ import {
   TimeoutError,
   TransactionEndedError,
 } from '../base/errors.ts';
-import { MAX_KEY_BYTES } from '../base/limits.ts';
+import { FIRST_USER_STORE_ID, MAX_KEY_BYTES } from '../base/limits.ts';
 import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
 import { ReadSet } from '../commit/read-set.ts';
 import type { Env, Timer } from '../env/env.ts';
@@ -24,6 +24,7 @@ import { KIND_USER } from '../log/batch.ts';
 import { OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
+import { fewLayers } from '../storage/run-layers.ts';
 import type { Segments } from '../storage/segments.ts';
 import type { SegmentWriter } from '../storage/segment-writer.ts';
 import { type SnapshotReader } from '../storage/snapshot-reader.ts';
@@ -197,7 +198,7 @@ export class Transaction implements EngineTransaction {
     if (own === undefined) return this.#host.reader.cursor(this.view, this.snapshot, storeId);
     const layers = this.#host.reader.layers(this.view, this.snapshot, storeId);
     const runs = own.spill?.runs.map((run) => ({ cursor: run.cursor(), snapshot: PENDING_NUMBER })) ?? [];
-    layers.unshift(...runs);
+    layers.unshift(...fewLayers(runs));
     if (!own.buffer.isEmpty) {
       layers.unshift({ cursor: own.buffer.cursor(), removals: own.buffer.removals, snapshot: PENDING_NUMBER });
     }
@@ -338,10 +339,18 @@ export class Transaction implements EngineTransaction {
     if (this.#bufferedBytes > this.#host.spillBytes) this.#spill();
   }
 
+  /** Spills what is long, and of many short ones the longest until the rest is within the bound. */
   #spill(): void {
     this.#bufferedBytes = 0;
-    for (const changes of this.#changes) {
-      if (changes.buffer.sectionLength < this.#host.spillBytes / 8) continue;
+    const { spillBytes } = this.#host;
+    // The engine's own rows stay: who replays the log or validates a commit looks for them among the records.
+    const stores = this.#changes.filter(({ storeId }) => storeId >= FIRST_USER_STORE_ID);
+    stores.sort((a, b) => b.buffer.sectionLength - a.buffer.sectionLength);
+    let kept = stores.reduce((sum, { buffer }) => sum + buffer.sectionLength, 0);
+    for (const changes of stores) {
+      const { sectionLength } = changes.buffer;
+      if (sectionLength < spillBytes / 8 && kept <= spillBytes) break;
+      kept -= sectionLength;
       changes.spill ??= this.#newSpill(changes.storeId);
       changes.spill.spill(changes.buffer);
     }
