@@ -26,6 +26,8 @@ import { StoreCore, type StoreHost } from './store-core.ts';
 /** The id of no store: what one that does not exist is read from. */
 const NO_STORE = 0;
 const EMPTY_CELL = Uint8Array.of(0);
+/** Up to so many are found quicker one by one than in a map. */
+const FEW_STORES = 8;
 
 interface OpenStore {
   readonly definition: AnyDefinition | undefined;
@@ -42,10 +44,13 @@ export class TransactionCore implements StoreHost {
   readonly #database: EngineApi;
   readonly #catalog: Catalog;
   readonly #open: OpenStore[] = [];
+  /** The same by definition, once there are many. */
+  #openByDefinition: Map<AnyDefinition, StoreCore> | undefined;
   /** Names whose row this transaction has changed, and what it is now (undefined: none). */
   #own: Map<string, CatalogEntry | undefined> | undefined;
   /** Names whose committed row is already expected. */
-  #expected: string[] | undefined;
+  #expected: Set<string> | undefined;
+  #expectedFirst: string | undefined;
   #openScans: Set<{ close(): void }> | undefined;
   #changesCatalog = false;
   #endedByCaller = false;
@@ -95,7 +100,8 @@ export class TransactionCore implements StoreHost {
   /** The store of a definition; a write transaction creates it where there is none. */
   openDefined(definition: AnyDefinition): StoreCore {
     this.mustBeOpen();
-    for (const open of this.#open) if (open.definition === definition && !open.core.gone) return open.core;
+    const open = this.#openUnder(definition);
+    if (open !== undefined && !open.gone) return open;
     const { name } = definition;
     const found = this.#find(name);
     if (found === undefined) return this.#keep(definition, this.#openMissing(definition));
@@ -216,8 +222,23 @@ export class TransactionCore implements StoreHost {
     return new StoreCore(this, entry.stored.name, entry.stored.id, entry.codec);
   }
 
+  #openUnder(definition: AnyDefinition): StoreCore | undefined {
+    if (this.#openByDefinition !== undefined) return this.#openByDefinition.get(definition);
+    // From the last: a definition opened again after a drop stands behind its first opening.
+    for (let i = this.#open.length - 1; i >= 0; i--) {
+      const open = this.#open[i] as OpenStore;
+      if (open.definition === definition) return open.core;
+    }
+    return undefined;
+  }
+
   #keep(definition: AnyDefinition | undefined, core: StoreCore): StoreCore {
-    this.#open.push({ definition, core });
+    const open = this.#open;
+    open.push({ definition, core });
+    if (open.length > FEW_STORES) {
+      this.#openByDefinition ??= new Map(open.flatMap((one) => (one.definition ? [[one.definition, one.core]] : [])));
+      if (definition !== undefined) this.#openByDefinition.set(definition, core);
+    }
     return core;
   }
 
@@ -239,9 +260,13 @@ export class TransactionCore implements StoreHost {
   }
 
   #expectsAnew(name: string): boolean {
-    this.#expected ??= [];
-    if (this.#own?.has(name) || this.#expected.includes(name)) return false;
-    this.#expected.push(name);
+    if (this.#own?.has(name) || this.#expectedFirst === name || this.#expected?.has(name)) return false;
+    if (this.#expectedFirst === undefined) {
+      this.#expectedFirst = name;
+      return true;
+    }
+    this.#expected ??= new Set();
+    this.#expected.add(name);
     return true;
   }
 
