@@ -6,7 +6,8 @@
  *   the rest    the encoded value, or, where CELL_SEPARATE is set, a value reference of 32 bytes:
  *
  *   0   u48 writer      6   u16 segment number        8   u48 offset of the value's first byte in the segment
- *   14  u32 value length in bytes     18  u32 CRC32C of the value     22  u32 low, u32 high: value hash (hash.ts)    30  u16 zero
+ *   14  u32 value length in bytes     18  u32 CRC32C of the value     22  u32 low, u32 high: value hash (hash.ts)
+ *   30  u16 length of the key, which stands in the value's record too: what the value takes in its segment is known
  *
  * CELL_APART is a wish for checkpoint: move the value to a value record however short it is (stores whose values are
  * declared 'separate'). It changes nothing about how the cell is read.

@@ -24,6 +24,7 @@ export interface ValueReference {
   readonly offset: number;
   readonly length: number;
   readonly crc: number;
+  readonly keyLength: number;
 }
 
 /** Reads the reference in a cell whose CELL_SEPARATE flag is set. `CorruptionError` where it cannot be one. */
@@ -35,12 +36,13 @@ export function readValueReference(segments: Segments, cell: Uint8Array, start: 
     offset: readU48(cell, at + 8),
     length: readU32(cell, at + 14),
     crc: readU32(cell, at + 18),
+    keyLength: readU16(cell, at + 30),
   };
 }
 
-/** Space a value takes in its segment, its record's header and key left out. */
+/** Space a value takes in its segment, its record's header and key included. */
 export function valueBytes(reference: ValueReference): number {
-  return alignUp(reference.length, 8);
+  return alignUp(VALUE_HEADER_BYTES + reference.keyLength + reference.length, 8);
 }
 
 const header = new Uint8Array(VALUE_HEADER_BYTES);
@@ -84,7 +86,7 @@ export function appendValue(
   writeU32(into, at + 18, crc);
   writeU32(into, at + 22, hashResult.low);
   writeU32(into, at + 26, hashResult.high);
-  writeU16(into, at + 30, 0);
+  writeU16(into, at + 30, keyLength);
 }
 
 function checkedBuffer(segments: Segments, reference: ValueReference): Uint8Array {

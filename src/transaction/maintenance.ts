@@ -196,7 +196,7 @@ export class Maintenance {
     }
   }
 
-  /** True where compaction has more to do. */
+  /** True where compaction has more to do: it rewrote something, and that made the database smaller. */
   async #oneCycle(eager: boolean): Promise<boolean> {
     const host = this.#host;
     const generation = host.generation;
@@ -205,12 +205,13 @@ export class Maintenance {
     };
     try {
       this.loadSpace();
+      const before = host.state.space.totalBytes;
       const { victims } = chooseVictims(host.state.space, host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager);
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
       await this.#makeRoot(covered, victims, mustStop);
-      return victims.length > 0;
+      return victims.length > 0 && host.state.space.totalBytes < before;
     } catch (error) {
       await this.#startOver();
       if (error instanceof GivenUp) return !this.#stopping;

@@ -1,0 +1,40 @@
+/** What the engine believes of the space in its segments, and what it does about it. */
+import { describe, expect, it } from 'vitest';
+import { CELL_WANTS_SEPARATE } from '../../../src/codec/cell.ts';
+import { memoryEnv } from '../../../src/env/memory-env.ts';
+import { bytesOf, FOLDER, openSmall, put, STORE, write } from './small-engine.ts';
+
+describe('the space of separate values', () => {
+  it('is counted with their keys and headers, so that full segments are not taken for empty ones', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env, { tableBytes: 4 * 1024 * 1024 });
+    const cell = new Uint8Array(41).fill(9);
+    cell[0] = CELL_WANTS_SEPARATE;
+    for (let from = 0; from < 8000; from += 1000) {
+      await write(engine, (tx) => {
+        for (let i = from; i < from + 1000; i++) {
+          const key = bytesOf(`a rather long key of a short value ${String(i).padStart(6, '0')}`);
+          tx.put(STORE, key, 0, key.length, cell, 0, cell.length, undefined);
+        }
+      });
+    }
+    await engine.checkpoint();
+    const { segments, live } = engine.stats().sizeBytes;
+    expect(live).toBeGreaterThan(segments * 0.9);
+    await engine.close();
+  });
+});
+
+describe('compaction', () => {
+  it('comes to an end where there is nothing to gain', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env);
+    await write(engine, (tx) => put(tx, 'a', '1'));
+    await engine.compact();
+    const before = engine.stats().checkpoints;
+    await engine.compact();
+    expect(engine.stats().checkpoints - before).toBeLessThan(5);
+    expect(env.files.list(`${FOLDER}/data`).length).toBeLessThan(4);
+    await engine.close();
+  });
+});
