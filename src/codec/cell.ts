@@ -9,14 +9,13 @@
  *   14  u32 value length in bytes     18  u32 CRC32C of the value     22  u32 low, u32 high: value hash (hash.ts)
  *   30  u16 length of the key, which stands in the value's record too: what the value takes in its segment is known
  *
- * CELL_APART is a wish for checkpoint: move the value to a value record however short it is (stores whose values are
+ * CELL_WANTS_SEPARATE is a wish for checkpoint: move the value to a value record however short it is (stores whose values are
  * declared 'separate'). It changes nothing about how the cell is read.
  * CELL_TOMBSTONE stands alone (one byte): in adopted runs it says that the key was removed.
  */
 
 export const CELL_SEPARATE = 1;
 export const CELL_RIDE_ON = 2;
-export const CELL_APART = 4;
 /** The value is inline now and wants a record of its own: checkpoint moves it out, however short it is. */
 export const CELL_WANTS_SEPARATE = 4;
 export const CELL_TOMBSTONE = 0x80;

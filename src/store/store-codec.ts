@@ -4,7 +4,13 @@
  */
 import { readU16, readU32, writeU16 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
-import { CELL_APART, CELL_RIDE_ON, CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import {
+  CELL_RIDE_ON,
+  CELL_SEPARATE,
+  CELL_WANTS_SEPARATE,
+  cellValueStart,
+  VALUE_REFERENCE_BYTES,
+} from '../codec/cell.ts';
 import type { KeySpec } from '../codec/key-spec.ts';
 import { KeyWriter } from '../codec/tuple.ts';
 import {
@@ -60,7 +66,7 @@ export class StoreCodec {
     this.hasRideOn = definition.keySpec.hasRideOn;
     this.#rideOn = definition.keySpec.definition.rideOn;
     this.#raw = definition.raw;
-    this.#flags = (this.hasRideOn ? CELL_RIDE_ON : 0) | (definition.values === 'separate' ? CELL_APART : 0);
+    this.#flags = (this.hasRideOn ? CELL_RIDE_ON : 0) | (definition.values === 'separate' ? CELL_WANTS_SEPARATE : 0);
   }
 
   /** The encoded key is `keyBytes[0, keyLength)`. */
@@ -116,7 +122,7 @@ export class StoreCodec {
     const short = new Uint8Array(valueStart + reference.length);
     short.set(cell.subarray(0, valueStart));
     short.set(reference, valueStart);
-    short[0] = ((cell[0] as number) & ~CELL_APART) | CELL_SEPARATE;
+    short[0] = ((cell[0] as number) & ~CELL_WANTS_SEPARATE) | CELL_SEPARATE;
     return short;
   }
 
