@@ -7,6 +7,7 @@
  */
 import { CorruptionError, DatabaseLockedError, DatabaseNotFoundError, FormatUnsupportedError, IoError } from '../base/errors.ts';
 import type { Env, File } from '../env/env.ts';
+import { parentPath } from '../env/paths.ts';
 import { isoTime } from '../env/iso-time.ts';
 
 export const FORMAT_VERSION = 1;
@@ -80,7 +81,7 @@ export class DatabaseFolder {
     throw new DatabaseNotFoundError(`there is no database in ${this.path}`, { details: { folder: this.path } });
   }
 
-  /** Creates what a new database needs. Called with the lock held; a crash in between leaves a folder to create anew. */
+  /** Creates what a new database needs, to be settled. Called with the lock held; a crash leaves a folder to create anew. */
   createIdentity(): DatabaseIdentity {
     const { files, random } = this.env;
     for (const name of ['log', 'data', 'members']) files.createFolder(`${this.path}/${name}`);
@@ -91,8 +92,19 @@ export class DatabaseFolder {
     if (files.status(temporary) !== undefined) files.remove(temporary);
     this.#writeSmall(temporary, text, true);
     files.rename(temporary, `${this.path}/sop.json`);
-    files.syncFolderSync(this.path);
     return { id };
+  }
+
+  /** Makes the folder and the names in it durable: whoever created them may have been killed before that. */
+  settle(): void {
+    const { files } = this.env;
+    files.syncFolderSync(this.path);
+    try {
+      files.syncFolderSync(parentPath(this.path));
+    } catch (error) {
+      // One may be let into a folder that one may not open.
+      if (!(error instanceof IoError) || !['EACCES', 'EPERM'].includes(String(error.details['errno']))) throw error;
+    }
   }
 
   /** Takes the exclusive lock or throws `DatabaseLockedError` naming the holder. */

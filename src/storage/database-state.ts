@@ -110,9 +110,17 @@ export class DatabaseState {
     this.views.replace(new View(isSameRoot ? before.root : makeRoot(root, new Map()), [table]));
     this.durable = root.covered;
     const found = new Map<number, number>();
-    this.replay(log, (cursor) => {
-      if (cursor.number > durable && cursor.idWriter === writer) found.set(cursor.idCounter, cursor.number);
-    });
+    try {
+      this.replay(log, (cursor) => {
+        if (cursor.number > durable && cursor.idWriter === writer) found.set(cursor.idCounter, cursor.number);
+      });
+    } catch (error) {
+      // Reads go on with what was durable before.
+      this.views.replace(before);
+      this.durable = durable;
+      this.#tablesChanged();
+      throw error;
+    }
     // Over the same root the rebuilt tables begin where the old ones did: what was merged before them still joins on.
     if (!isSameRoot) this.#remember(undefined, root.covered);
     this.#tablesChanged();

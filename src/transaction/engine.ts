@@ -77,7 +77,7 @@ async function openForReading(env: Env, options: EngineOptions, folder: Database
   const { id } = folder.mustReadIdentity();
   const ownerAlive = folder.hasLiveOwner();
   const opening = await openLog({ env, folder: folder.path, databaseId: id, writer: 0, mode: 'read', ownerAlive });
-  return new Engine({ env, options, folder, databaseId: id, writer: 0, opening, ownerAlive });
+  return start({ env, options, folder, databaseId: id, writer: 0, opening, ownerAlive });
 }
 
 async function openForWriting(env: Env, options: EngineOptions, folder: DatabaseFolder): Promise<Engine> {
@@ -85,15 +85,38 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
   env.files.createFolder(folder.path);
   folder.readIdentity();
   folder.lock();
+  const writer = randomWriter(env);
   try {
-    const writer = randomWriter(env);
     const { id } = folder.readIdentity() ?? folder.createIdentity();
+    folder.settle();
     folder.registerMember(writer);
     const opening = await openLog({ env, folder: folder.path, databaseId: id, writer, mode: 'write', ...logOptions(options) });
-    return new Engine({ env, options, folder, databaseId: id, writer, opening, ownerAlive: false });
+    return await start({ env, options, folder, databaseId: id, writer, opening, ownerAlive: false });
   } catch (error) {
+    await ignoringErrors(() => folder.unregisterMember(writer));
     folder.unlock();
     throw error;
+  }
+}
+
+/** The engine over what was opened; where that fails everything is given back. */
+async function start(opened: Opened): Promise<Engine> {
+  try {
+    return new Engine(opened);
+  } catch (error) {
+    const { opening } = opened;
+    opening.close();
+    await ignoringErrors(() => opening.log?.close());
+    throw error;
+  }
+}
+
+/** For what is done after an error that counts more. */
+async function ignoringErrors(work: () => Promise<void> | undefined | void): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // The first error is the one to tell.
   }
 }
 
@@ -151,14 +174,19 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
       names: this.segments,
     });
     this.reader = new SnapshotReader(this.cache);
-    this.state = new DatabaseState({
-      pool: new MemoryTablePool({ arenaBytes: tableBytes }),
-      segments: this.segments,
-      runs: this.reader.runContext,
-      root: this.#rootOf(opening),
-      loadIds: (writer) => this.#readRootRow(TRANSACTION_STORE, writerKey(writer)),
-    });
-    this.state.replay(opening.replay());
+    try {
+      this.state = new DatabaseState({
+        pool: new MemoryTablePool({ arenaBytes: tableBytes }),
+        segments: this.segments,
+        runs: this.reader.runContext,
+        root: this.#rootOf(opening),
+        loadIds: (writer) => this.#readRootRow(TRANSACTION_STORE, writerKey(writer)),
+      });
+      this.state.replay(opening.replay());
+    } catch (error) {
+      this.segments.close();
+      throw error;
+    }
     opening.close();
     if (opening.log !== undefined) {
       this.#combiner = new Combiner(this);
@@ -316,8 +344,14 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     const opening = isLogSound
       ? await openLog({ ...common, mode: 'read', ownerAlive: true, provenNumber })
       : await openLog({ ...common, mode: 'write', provenNumber });
-    this.#recovered = this.state.rebuild(this.#rootOf(opening), opening.replay(), this.writer);
-    opening.close();
+    try {
+      this.#recovered = this.state.rebuild(this.#rootOf(opening), opening.replay(), this.writer);
+    } catch (error) {
+      await ignoringErrors(() => opening.log?.close());
+      throw error;
+    } finally {
+      opening.close();
+    }
     if (opening.log !== undefined) this.#log = opening.log;
     this.backgroundError(cause);
   }
@@ -362,7 +396,10 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     this.mustBeUsable();
     const id = parseTransactionId(transactionId);
     if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
-    if (id.writer === this.writer) await this.#settled(transactionId);
+    if (id.writer === this.writer) {
+      if (id.counter > this.#counter) throw new InvalidArgumentError(`${transactionId} was given to no transaction yet`);
+      await this.#settled(transactionId);
+    }
     const outcome = this.state.ids.writer(id.writer).outcome(id.counter);
     if (outcome === undefined) {
       throw new SnapshotTooOldError(`transaction ${transactionId} is too old: whether it committed is not known any more`);
@@ -461,18 +498,32 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
   async #close(): Promise<void> {
     const reason = new ClosedError('the database was closed while the transaction was open');
     for (const transaction of [...this.#open]) transaction.rollback(reason);
-    if (this.#combiner !== undefined && this.#maintenance !== undefined) {
-      await this.#combiner.drained();
-      if (this.state.active.usedBytes > CLOSE_CHECKPOINT_BYTES && this.log.failed === undefined) {
-        await this.#maintenance.checkpoint().catch((error: unknown) => this.backgroundError(error));
+    // Whatever goes wrong on the way: files and lock are given back, and the first error is told.
+    const errors: unknown[] = [];
+    const attempt = async (work: () => Promise<void> | void): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        errors.push(error);
       }
-      await this.#maintenance.stop();
+    };
+    if (this.#combiner !== undefined && this.#maintenance !== undefined) {
+      await this.#finishCommits(this.#combiner, this.#maintenance);
+      await attempt(() => (this.#maintenance as Maintenance).stop());
       this.#combiner.stop(new ClosedError());
-      if (this.log.failed === undefined && this.log.idle) this.log.noteIdle();
-      await this.log.close();
-      this.#folder.unregisterMember(this.writer);
+      await attempt(() => this.log.close());
+      await attempt(() => this.#folder.unregisterMember(this.writer));
     }
-    this.segments.close();
-    this.#folder.unlock();
+    await attempt(() => this.segments.close());
+    await attempt(() => this.#folder.unlock());
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Lets what is being committed end, data being synced before it included. A long log is merged, for a quick opening. */
+  async #finishCommits(combiner: Combiner, maintenance: Maintenance): Promise<void> {
+    await Promise.all([...this.#open].map((transaction) => transaction.settled()));
+    await combiner.drained();
+    if (this.state.active.usedBytes <= CLOSE_CHECKPOINT_BYTES || this.log.failed !== undefined) return;
+    await maintenance.checkpoint().catch((error: unknown) => this.backgroundError(error));
   }
 }

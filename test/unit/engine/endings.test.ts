@@ -1,0 +1,134 @@
+/** How transactions and databases end: listeners that throw, outcomes nobody knows, closing in the middle of it. */
+import { describe, expect, it } from 'vitest';
+import { OutcomeUnknownError } from '../../../src/base/errors.ts';
+import type { File } from '../../../src/env/env.ts';
+import { ioError } from '../../../src/env/io-error.ts';
+import { memoryEnv } from '../../../src/env/memory-env.ts';
+import { getText, keysOf, openSmall, put, putSeparate, within, write } from './small-engine.ts';
+
+describe('a listener that throws', () => {
+  it('keeps nobody from an answer', async () => {
+    const errors: unknown[] = [];
+    const engine = await openSmall(memoryEnv(), { onBackgroundError: (error) => errors.push(error) });
+    const commits = Array.from({ length: 4 }, (_, i) => {
+      const tx = engine.begin('write');
+      put(tx, `key-${i}`, '1');
+      if (i === 1) {
+        tx.onCommit(() => {
+          throw new Error('of the listener');
+        });
+      }
+      return tx.commit();
+    });
+    await within(2000, 'the commits', Promise.all(commits));
+    expect(errors).toHaveLength(1);
+    const tx = engine.begin('write');
+    tx.onRollback(() => {
+      throw new Error('of the other listener');
+    });
+    tx.rollback();
+    expect(errors).toHaveLength(2);
+    await engine.close();
+  });
+
+  it('may even be the one that hears of errors', async () => {
+    const engine = await openSmall(memoryEnv(), {
+      onBackgroundError: () => {
+        throw new Error('of the handler');
+      },
+    });
+    const tx = engine.begin('write');
+    tx.onCommit(() => {
+      throw new Error('of the listener');
+    });
+    put(tx, 'a', '1');
+    await within(2000, 'the commit', tx.commit());
+    await engine.close();
+  });
+});
+
+describe('a commit whose outcome nobody knows', () => {
+  it('keeps the runs that it may have adopted', async () => {
+    const env = memoryEnv();
+    const { files } = env;
+    const open = files.open.bind(files);
+    let isBroken = false;
+    files.open = (path, options): File => {
+      if (isBroken && path.endsWith('.log')) throw ioError('open', path, 'EIO');
+      const file = open(path, options);
+      const { append } = file;
+      // The bytes arrive, the answer does not.
+      file.append = async (...job) => {
+        const isZero = await append.apply(file, job);
+        if (isBroken) throw ioError('append', path, 'EIO');
+        return isZero;
+      };
+      return file;
+    };
+    let engine = await openSmall(env);
+    await write(engine, (tx) => put(tx, 'before', '1'));
+    const tx = engine.begin('write');
+    for (let i = 0; i < 100; i++) put(tx, `key-${String(i).padStart(3, '0')}`, 'x'.repeat(1000));
+    isBroken = true;
+    await expect(tx.commit()).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await engine.close().catch(() => {});
+    isBroken = false;
+    engine = await openSmall(env);
+    const reading = engine.begin('read');
+    const found = keysOf(reading);
+    expect([1, 101]).toContain(found.length);
+    expect(await engine.resolve(tx.id)).toBe(found.length === 101 ? 'committed' : 'aborted');
+    await engine.checkpoint();
+    expect((await engine.verify()).problems).toEqual([]);
+    await engine.close();
+  });
+});
+
+describe('closing a database', () => {
+  it('waits for a commit whose values are still being synced', async () => {
+    const env = memoryEnv();
+    let engine = await openSmall(env);
+    const tx = engine.begin('write');
+    putSeparate(tx, 'large', new Uint8Array(200_000).fill(5));
+    put(tx, 'small', '1');
+    const commit = tx.commit();
+    const close = engine.close();
+    await within(2000, 'the commit', commit);
+    await within(2000, 'the end', close);
+    engine = await openSmall(env);
+    expect(getText(engine.begin('read'), 'small')).toBe('1');
+    await engine.close();
+  });
+
+  it('gives back every file and the lock, also where a file can not be removed', async () => {
+    const env = memoryEnv();
+    const { files } = env;
+    const open = files.open.bind(files);
+    const openFiles = new Set<File>();
+    files.open = (path, options): File => {
+      const file = open(path, options);
+      const close = file.close.bind(file);
+      openFiles.add(file);
+      file.close = () => {
+        openFiles.delete(file);
+        close();
+      };
+      return file;
+    };
+    const remove = files.remove.bind(files);
+    let engine = await openSmall(env);
+    for (let i = 0; i < 5; i++) await write(engine, (tx) => putSeparate(tx, `key-${i}`, new Uint8Array(100_000)));
+    await engine.checkpoint();
+    expect(getText(engine.begin('read'), 'key-3')).toBeDefined();
+    files.remove = (path) => {
+      if (path.includes('/members/')) throw ioError('remove', path, 'EACCES');
+      remove(path);
+    };
+    await engine.close().catch(() => {});
+    expect([...openFiles].map((file) => file.path)).toEqual([]);
+    files.remove = remove;
+    engine = await openSmall(env);
+    await engine.close();
+    expect([...openFiles].map((file) => file.path)).toEqual([]);
+  });
+});
