@@ -44,6 +44,7 @@ export async function runCrashRounds(options: CrashOptions): Promise<CrashFigure
   const oracle = new GroupOracle(options.seed);
   const openMs: number[] = [];
   let diedWhileOpening = 0;
+  await warmUp();
   // Always one ahead, so that no round waits for a process to start.
   let next = startProcess(WORKER);
   try {
@@ -93,6 +94,13 @@ function makeOrders(chance: SeededRandom, { folder, seed }: CrashOptions, round:
   };
 }
 
+/** One worker that ends in peace: from then on they start from the compile cache. */
+async function warmUp(): Promise<void> {
+  const worker = startProcess(WORKER);
+  worker.endInput();
+  await soon('a worker ends', worker.ended, worker);
+}
+
 /** Lets a worker go, ends it at a random moment; answers everything it said, and how much of that before the crash. */
 async function liveAndDie(
   worker: LineProcess,
@@ -100,32 +108,41 @@ async function liveAndDie(
   chance: SeededRandom,
   options: CrashOptions,
 ): Promise<{ lines: readonly string[]; before: number }> {
-  await worker.saying((line) => line === 'ready');
+  await soon(
+    'a worker gets ready',
+    worker.saying((line) => line === 'ready'),
+    worker,
+  );
   worker.tell(JSON.stringify(orders));
   if (chance.below(6) > 0) {
     // Amid commits; the other rounds end while the database is being opened.
-    await soon(
-      worker.saying((line) => line.startsWith('a ') || line.startsWith('trouble ')),
-      worker,
-    );
+    const alive = worker.saying((line) => line.startsWith('a ') || line.startsWith('trouble '));
+    await soon(`round ${orders.round} (${JSON.stringify(orders)}), the first answer`, alive, worker);
     await pause(chance.below(chance.below(4) === 0 ? 600 : 150));
   } else await pause(chance.below(40));
   const before = worker.lines.length;
   await options.crash(worker);
   worker.kill();
-  const { lines } = await worker.ended;
+  const { lines } = await soon('a killed worker ends', worker.ended, worker);
   options.recover?.();
   return { lines, before };
 }
 
-async function soon(said: Promise<string>, worker: LineProcess): Promise<void> {
+/** What a hang would hide: which step of which worker never ended. */
+async function soon<T>(what: string, work: Promise<T>, worker?: LineProcess): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    setTimeout(
-      () => reject(new Error(`no word in ${PATIENCE_MS} ms\n${worker.lines.slice(-5).join('\n')}`)),
-      PATIENCE_MS,
-    ).unref();
+    const tell = (): void => {
+      const words = (worker?.lines ?? []).slice(-5).map((line) => line.slice(0, 2000));
+      reject(new Error([`${what}: no end in ${PATIENCE_MS} ms`, ...words, worker?.complaints ?? ''].join('\n')));
+    };
+    timer = setTimeout(tell, PATIENCE_MS);
   });
-  await Promise.race([said, late]);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -151,17 +168,17 @@ async function checkHere(oracle: GroupOracle, folder: string, readOnly: boolean)
   const how = readOnly ? 'read-only' : 'for writing';
   let db: Awaited<ReturnType<typeof openDatabase>>;
   try {
-    db = await openDatabase(folder, { readOnly });
+    db = await soon(`opening ${how}`, openDatabase(folder, { readOnly }));
   } catch (error) {
     if ((error as { code?: string }).code === 'DATABASE_NOT_FOUND' && oracle.acknowledged === 0) return [];
     throw error;
   }
   try {
-    const wrong = oracle.check(await readState(db));
-    const { ok, problems } = await db.verify();
+    const wrong = oracle.check(await soon(`reading ${how}`, readState(db)));
+    const { ok, problems } = await soon(`verify ${how}`, db.verify());
     if (!ok) wrong.push(`verify: ${JSON.stringify(problems.slice(0, 5))}`);
     return wrong.map((word) => `opened here ${how}: ${word}`);
   } finally {
-    await db.close();
+    await soon(`close ${how}`, db.close());
   }
 }

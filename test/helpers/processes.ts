@@ -1,5 +1,6 @@
 /** Other processes of the tests: TypeScript programs that say lines on descriptor 3 and hear lines on their standard input. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
@@ -18,6 +19,8 @@ export interface LineProcess {
   /** Resolves with the first line that `accept` takes, said before or after the call; rejects where the process ends first. */
   saying(accept: (line: string) => boolean): Promise<string>;
   tell(line: string): void;
+  /** What `hear` takes as the end. */
+  endInput(): void;
   kill(signal?: NodeJS.Signals): void;
 }
 
@@ -33,6 +36,9 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
+/** Starts a quarter as long; filled by processes that end by themselves. */
+const COMPILE_CACHE = join(import.meta.dirname, '..', '..', '.sop-setup', 'compile-cache');
+
 /** Starts `node file args...`. */
 export function startProcess(
   file: string,
@@ -40,7 +46,10 @@ export function startProcess(
   nodeFlags: readonly string[] = [],
 ): LineProcess {
   const flags = ['--no-warnings', '--experimental-strip-types', ...nodeFlags];
-  const child = spawn(process.execPath, [...flags, file, ...args], { stdio: ['pipe', 'inherit', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...flags, file, ...args], {
+    stdio: ['pipe', 'inherit', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
+  });
   running.add(child);
   const lines: string[] = [];
   const listeners = new Set<Listener>();
@@ -82,6 +91,9 @@ export function startProcess(
     },
     tell: (line) => {
       child.stdin?.write(`${line}\n`);
+    },
+    endInput: () => {
+      child.stdin?.end();
     },
     kill: (signal = 'SIGKILL') => {
       child.kill(signal);
