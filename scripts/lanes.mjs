@@ -7,4 +7,19 @@
  * `seconds` is what the lane may take at most on two cores; it is stopped and counts as failed beyond it. Together they stay
  * well under forty minutes.
  */
-export const lanes = [];
+export const lanes = [
+  {
+    name: 'trees',
+    about: '20,000 short lives of trees against a sorted array',
+    seconds: 400,
+    vitest: ['test/unit/tree/tree-merge.test.ts', '--testNamePattern', 'short lives'],
+    env: { SOP_RUNS: '50' },
+  },
+  {
+    name: 'tables',
+    about: 'memory tables, write buffers and layers against versioned sorted maps, 20,000 runs of the layers',
+    seconds: 600,
+    vitest: ['test/unit/storage'],
+    env: { SOP_RUNS: '50' },
+  },
+];

@@ -181,6 +181,19 @@ function randomRemovals(kind: KeyKind, random: Random, old: Entry[]): KeyRange[]
 }
 
 describe(`merges against a sorted array (SOP_SEED=${SEED})`, () => {
+  test(`${400 * RUNS} short lives of small trees`, { timeout: 600_000 }, async () => {
+    for (let run = 0; run < 400 * RUNS; run++) {
+      const random = new Random(SEED * 1009 + run);
+      const kind = KEY_KINDS[random.below(KEY_KINDS.length)] as KeyKind;
+      const merged = new Merged(64 * 8192);
+      for (let round = 0; round < 3; round++) {
+        const changes = randomChanges(kind, random.below(kind === 'long' ? 6 : 80), random, merged.entries, 1 + round * 100);
+        const removals = random.chance(50) ? randomRemovals(kind, random, merged.entries) : [];
+        merged.check(await merged.merge(changes, removals, { waits: random.chance(50), missing: 0 }));
+      }
+    }
+  });
+
   for (const kind of KEY_KINDS) {
     for (let run = 0; run < 6 * RUNS; run++) {
       test(`${kind} keys, run ${run}: content, sums, and dead images are right after every merge`, async () => {
