@@ -124,6 +124,11 @@ export class TransactionIds {
     return ids;
   }
 
+  /** A writer that is known to have no row yet: its commits then never wait for the disk, nor fail with it. */
+  begin(writer: number): void {
+    this.#writers.set(writer, new WriterIds());
+  }
+
   noteCommitted(writer: number, counter: number, number: number): void {
     this.writer(writer).noteCommitted(counter, number);
   }

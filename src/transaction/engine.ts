@@ -182,7 +182,8 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
         root: this.#rootOf(opening),
         loadIds: (writer) => this.#readRootRow(TRANSACTION_STORE, writerKey(writer)),
       });
-      this.state.replay(opening.replay());
+      this.state.ids.begin(this.writer);
+    this.state.replay(opening.replay());
     } catch (error) {
       this.segments.close();
       throw error;
