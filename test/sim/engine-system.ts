@@ -8,7 +8,7 @@
 import { SnapshotTooOldError } from '../../src/base/errors.ts';
 import type { Env } from '../../src/env/env.ts';
 import { hasNativeModule, nodeEnv } from '../../src/env/node-env.ts';
-import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.ts';
+import type { EngineApi, EngineOptions, EngineTransaction } from '../../src/transaction/engine-api.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
 import {
   applyTo,
@@ -104,7 +104,22 @@ export interface FoundContent {
 
 /** What the folder holds is what was promised: see the invariants 1 to 5 of the testing page. */
 export async function expectPromises(engine: EngineApi, state: OracleState<IssuedCommit>): Promise<FoundContent> {
+  const content = expectContentOf(engine, state);
+  await expectSound(engine);
+  return content;
+}
+
+/** What the engine shows is what was promised. */
+export function expectContentOf(engine: EngineApi, state: OracleState<IssuedCommit>): FoundContent {
   const transaction = engine.begin('read');
+  try {
+    return compareContent(transaction, state);
+  } finally {
+    transaction.rollback();
+  }
+}
+
+function compareContent(transaction: EngineTransaction, state: OracleState<IssuedCommit>): FoundContent {
   const marks = readVersionedMarks(transaction);
   const issued = new Map(state.commits.map((one) => [one.commit.commit.id, one]));
   const found = new Set(marks.map((mark) => mark.id));
@@ -123,8 +138,6 @@ export async function expectPromises(engine: EngineApi, state: OracleState<Issue
     applyToModel(model, one.commit.commit);
   }
   expectContent(transaction, model);
-  transaction.rollback();
-  await expectSound(engine);
   return { found, model };
 }
 
