@@ -7,7 +7,7 @@ import { CELL_SEPARATE } from '../codec/cell.ts';
 import { CorruptionError, SnapshotTooOldError } from '../base/errors.ts';
 import { decodeHandle, type Handle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
-import { handleAt, ImageViews, imageCount, imageStoreId, LONGEST_IMAGE_BYTES, slotsWord } from '../node/image-layout.ts';
+import { handleAt, ImageViews, imageCount, LONGEST_IMAGE_BYTES, slotsWord } from '../node/image-layout.ts';
 import type { Pacer, Work } from './pacer.ts';
 import type { Segments } from './segments.ts';
 import type { Space } from './space.ts';
@@ -64,12 +64,11 @@ export class DeadSubtrees {
     space.addDead(reference.segment, valueBytes(reference));
   }
 
-  /** False where the image is not there any more or not readable: its share stays counted live, a verify will name it. */
+  /** False where the image is not there any more or damaged: its share stays counted live, a verify will name it. */
   #read(handle: Handle, views: ImageViews): boolean {
-    const { segments } = this.#context;
     try {
-      segments.readSync(handle.segment, handle.offset, views.bytes.subarray(0, handle.length));
-      return imageStoreId(views, 0) >= 0;
+      this.#context.cache.readIntoSync(handle, -1, views);
+      return true;
     } catch (error) {
       if (error instanceof CorruptionError || error instanceof SnapshotTooOldError) return false;
       throw error;

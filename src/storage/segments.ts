@@ -7,7 +7,7 @@
  *
  * Open descriptors are bounded: the one used longest ago is closed first, never one with a read under way.
  */
-import { CorruptionError, IoError, SnapshotTooOldError } from '../base/errors.ts';
+import { ClosedError, CorruptionError, IoError, SnapshotTooOldError } from '../base/errors.ts';
 import type { Env, File } from '../env/env.ts';
 import type { ImageReader } from '../node/image-io.ts';
 import type { SegmentNames } from '../node/handle.ts';
@@ -58,6 +58,7 @@ export class Segments implements SegmentNames, ImageReader {
   /** A writer elsewhere may reclaim what this opening still reads: then a missing file is never damage. */
   missingIsTooOld = false;
   #uses = 0;
+  #isClosed = false;
 
   constructor(env: Env, folder: string) {
     this.env = env;
@@ -120,6 +121,7 @@ export class Segments implements SegmentNames, ImageReader {
       got = await open.file.read(into, offset);
     } finally {
       open.pending--;
+      if (open.pending === 0 && (this.#isClosed || this.#removed.has(index))) this.#closeFile(index, open);
     }
     if (got !== into.length) throw this.#tooShort(index, offset, into.length, got);
   }
@@ -142,10 +144,7 @@ export class Segments implements SegmentNames, ImageReader {
   removeFile(index: number): void {
     this.#removed.add(index);
     const open = this.#open.get(index);
-    if (open !== undefined && open.pending === 0) {
-      open.file.close();
-      this.#open.delete(index);
-    }
+    if (open !== undefined && open.pending === 0) this.#closeFile(index, open);
     try {
       this.env.files.remove(this.path(index));
     } catch (error) {
@@ -153,12 +152,19 @@ export class Segments implements SegmentNames, ImageReader {
     }
   }
 
+  /** Whoever reads from now on meets a `ClosedError`; a file with a read under way is closed after it. */
   close(): void {
-    for (const open of this.#open.values()) open.file.close();
-    this.#open.clear();
+    this.#isClosed = true;
+    for (const [index, open] of this.#open) if (open.pending === 0) this.#closeFile(index, open);
+  }
+
+  #closeFile(index: number, open: OpenSegment): void {
+    this.#open.delete(index);
+    open.file.close();
   }
 
   #acquire(index: number): OpenSegment {
+    if (this.#isClosed) throw new ClosedError();
     let open = this.#open.get(index);
     if (open === undefined) {
       if (this.#open.size >= MAX_OPEN_FILES) this.#closeOldest();
@@ -194,9 +200,7 @@ export class Segments implements SegmentNames, ImageReader {
         oldestUse = open.lastUse;
       }
     }
-    if (oldest < 0) return;
-    (this.#open.get(oldest) as OpenSegment).file.close();
-    this.#open.delete(oldest);
+    if (oldest >= 0) this.#closeFile(oldest, this.#open.get(oldest) as OpenSegment);
   }
 
   #tooShort(index: number, offset: number, wanted: number, got: number): CorruptionError {
