@@ -12,7 +12,7 @@ export const lanes = [
     name: 'trees',
     about: '20,000 short lives of trees against a sorted array',
     seconds: 400,
-    vitest: ['test/unit/tree/tree-merge.test.ts', '--testNamePattern', 'short lives'],
+    vitest: ['test/unit/tree/small-trees.test.ts'],
     env: { SOP_RUNS: '50' },
   },
   {
