@@ -14,8 +14,8 @@ export interface OpenLoopOptions {
   readonly records: number;
   readonly perSecond: number;
   readonly seconds: number;
-  /** Begin a checkpoint as soon as the last one has ended. */
-  readonly checkpoints: boolean;
+  /** Time from the end of one forced checkpoint to the beginning of the next; none are forced where this is undefined. */
+  readonly checkpointPauseMs?: number;
 }
 
 export interface OpenLoopFigures {
@@ -41,7 +41,9 @@ export async function runOpenLoop(options: OpenLoopOptions): Promise<OpenLoopFig
   const total = Math.round(perSecond * seconds);
   const commits: Promise<unknown>[] = [];
   let over = false;
-  const upkeep = options.checkpoints ? checkpointUntil(db, () => over) : Promise.resolve({ count: 0, longestMs: 0 });
+  const { checkpointPauseMs: pauseMs } = options;
+  const upkeep =
+    pauseMs === undefined ? Promise.resolve({ count: 0, longestMs: 0 }) : checkpointUntil(db, pauseMs, () => over);
   const began = performance.now();
   for (let next = 0; next < total; ) {
     const now = performance.now() - began;
@@ -64,7 +66,11 @@ export async function runOpenLoop(options: OpenLoopOptions): Promise<OpenLoopFig
   return { ms: spread(latencies), checkpoints: count, longestCheckpointMs: longestMs };
 }
 
-async function checkpointUntil(db: Database, over: () => boolean): Promise<{ count: number; longestMs: number }> {
+async function checkpointUntil(
+  db: Database,
+  pauseMs: number,
+  over: () => boolean,
+): Promise<{ count: number; longestMs: number }> {
   let count = 0;
   let longestMs = 0;
   while (!over()) {
@@ -72,7 +78,7 @@ async function checkpointUntil(db: Database, over: () => boolean): Promise<{ cou
     await db.checkpoint();
     longestMs = Math.max(longestMs, performance.now() - began);
     count++;
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return { count, longestMs: Math.round(longestMs) };
 }
