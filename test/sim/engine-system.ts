@@ -86,14 +86,18 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
   };
 }
 
-/** Commits and tells the oracle; a `SopError` that says "not in" is told as well, one that does not know is not. */
+/** Commits and tells the oracle of a start and a yes; what an error means is the caller's to tell. */
 export async function commitOne(engine: EngineApi, commit: ModelCommit, oracle: Oracle<IssuedCommit>): Promise<number> {
   const transaction = engine.begin('write');
-  applyTo(transaction, commit);
   const ticket = oracle.started({ commit, transactionId: transaction.id });
-  const number = await transaction.commit();
-  oracle.acknowledged(ticket, number);
-  return number;
+  try {
+    applyTo(transaction, commit);
+    const number = await transaction.commit();
+    oracle.acknowledged(ticket, number);
+    return number;
+  } finally {
+    transaction.rollback();
+  }
 }
 
 export interface FoundContent {
