@@ -123,10 +123,13 @@ export class DatabaseFolder {
         file = files.open(path, { mode: 'write' });
       }
     }
-    if (!file.tryLock('exclusive', LOCK_POSITION)) {
-      file.close();
-      throw this.#lockedError();
+    let isOurs = false;
+    try {
+      isOurs = file.tryLock('exclusive', LOCK_POSITION);
+    } finally {
+      if (!isOurs) file.close();
     }
+    if (!isOurs) throw this.#lockedError();
     this.#lock = file;
   }
 

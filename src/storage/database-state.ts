@@ -163,7 +163,7 @@ export class DatabaseState {
   #roomAfter(byteLength: number): number {
     let before = 0;
     for (const table of this.view.tables) before += table.capacityBytes;
-    return Math.max(byteLength, Math.min(Math.floor(before / 2), LARGEST_REPLAY_TABLE_BYTES));
+    return Math.max(byteLength, Math.min(before, LARGEST_REPLAY_TABLE_BYTES));
   }
 
   #replayReclaim(cursor: BatchCursor): void {

@@ -10,7 +10,7 @@
  *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
  */
 import { alignUp } from '../base/bytes.ts';
-import type { SopError } from '../base/errors.ts';
+import { ClosedError, type SopError } from '../base/errors.ts';
 import type { Combiner } from '../commit/combiner.ts';
 import type { Env, Timer } from '../env/env.ts';
 import { KIND_FREEZE, KIND_RECLAIM, KIND_ROOT } from '../log/batch.ts';
@@ -135,17 +135,29 @@ export class Maintenance {
   async checkpoint(): Promise<void> {
     await this.#cycle;
     this.#wanted = false;
-    await this.#exclusively(() => this.#oneCycle(false));
+    await this.#wholeCycle(false);
   }
 
   /** Cycles until nothing is worth rewriting. */
   async compact(): Promise<void> {
     await this.checkpoint();
     for (let round = 0; round < 1000 && !this.#stopping; round++) {
-      if (!(await this.#exclusively(() => this.#oneCycle(true)))) break;
+      if (!(await this.#wholeCycle(true))) break;
     }
     // One more, so that what the last round counted is written down and its segments are free.
-    await this.#exclusively(() => this.#oneCycle(false));
+    await this.#wholeCycle(false);
+  }
+
+  /** A cycle that somebody waits for: begun anew where a recovery of the log overtook it. */
+  async #wholeCycle(eager: boolean): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.#exclusively(() => this.#oneCycle(eager));
+      } catch (error) {
+        if (!(error instanceof GivenUp)) throw error;
+        if (this.#stopping) throw new ClosedError('the database was closed before the checkpoint was through');
+      }
+    }
   }
 
   /** Removes files that nobody reads any more. */
@@ -189,9 +201,14 @@ export class Maintenance {
         if (await this.#oneCycle(false)) this.#wanted = true;
       } catch (error) {
         if (this.#stopping) return;
+        if (error instanceof GivenUp) {
+          this.#wanted = true;
+          continue;
+        }
         this.#combiner.refuseWaiting(error);
         this.#host.backgroundError(error);
-        await new Promise<void>((resolve) => this.#host.env.timers.after(RETRY_MS, resolve));
+        // Somebody may be waiting for the next try already, and for nothing else.
+        await new Promise<void>((resolve) => this.#host.env.timers.after(RETRY_MS, resolve, true));
       }
     }
   }
@@ -214,7 +231,6 @@ export class Maintenance {
       return victims.length > 0 && host.state.space.totalBytes < before;
     } catch (error) {
       await this.#startOver();
-      if (error instanceof GivenUp) return !this.#stopping;
       throw error;
     }
   }

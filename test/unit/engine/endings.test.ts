@@ -1,6 +1,6 @@
 /** How transactions and databases end: listeners that throw, outcomes nobody knows, closing in the middle of it. */
 import { describe, expect, it } from 'vitest';
-import { OutcomeUnknownError } from '../../../src/base/errors.ts';
+import { ClosedError, OutcomeUnknownError } from '../../../src/base/errors.ts';
 import type { File } from '../../../src/env/env.ts';
 import { ioError } from '../../../src/env/io-error.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
@@ -98,6 +98,16 @@ describe('closing a database', () => {
     engine = await openSmall(env);
     expect(getText(engine.begin('read'), 'small')).toBe('1');
     await engine.close();
+  });
+
+  it('tells who waits for a checkpoint that it will not be', async () => {
+    const engine = await openSmall(memoryEnv(), { tableBytes: 4 * 1024 * 1024 });
+    for (let i = 0; i < 20; i++) await write(engine, (tx) => put(tx, `key-${i}`, 'x'));
+    const checkpoint = engine.checkpoint();
+    const close = engine.close();
+    const answer = await within(3000, 'an answer', checkpoint.then(() => 'done', (error: unknown) => error));
+    if (answer !== 'done') expect(answer).toBeInstanceOf(ClosedError);
+    await within(3000, 'the end', close);
   });
 
   it('gives back every file and the lock, also where a file can not be removed', async () => {
