@@ -127,6 +127,7 @@ export interface VerifyReport {
   readonly ok: boolean;
   readonly problems: readonly VerifyProblem[];
   readonly stores: number;
+  /** Entries of the trees, and changes not merged into them yet. */
   readonly entries: number;
   readonly images: number;
   readonly values: number;

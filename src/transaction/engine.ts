@@ -146,6 +146,9 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
   #recovered = new Map<number, number>();
   #openWrites = 0;
   #counter = 0;
+  /** Bytes of values written since a checkpoint last counted them. */
+  #valueBytes = 0;
+  #valuesCountedAt = 0;
   #commits = 0;
   #conflicts = 0;
   #lastTurnMs: number;
@@ -321,12 +324,22 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     if (limit === undefined) return;
     const maintenance = this.#maintenance as Maintenance;
     maintenance.loadSpace();
-    const size = this.state.space.totalBytes + this.state.tableBytes + byteLength;
+    if (this.#valuesCountedAt !== maintenance.checkpoints) {
+      this.#valuesCountedAt = maintenance.checkpoints;
+      this.#valueBytes = 0;
+    }
+    const size = this.state.space.totalBytes + this.state.tableBytes + this.#valueBytes + byteLength;
     if (size <= limit) return;
     maintenance.request();
     throw new DiskFullError(`the database would grow past its maxSizeBytes of ${limit}`, {
       details: { limit: 'maxSizeBytes', allowed: limit, found: size },
     });
+  }
+
+  /** A value is about to be written to a segment, which no row counts before the next checkpoint. */
+  checkValueSize(byteLength: number): void {
+    this.checkSize(byteLength);
+    this.#valueBytes += byteLength;
   }
 
   async recover(cause: unknown): Promise<void> {

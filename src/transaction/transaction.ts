@@ -57,6 +57,8 @@ export interface TransactionHost {
   /** Bytes a transaction may buffer before it spills. */
   readonly spillBytes: number;
   nextCounter(): number;
+  /** Refuses a value that would make the database grow past its limit. */
+  checkValueSize(byteLength: number): void;
   /** Throws where the engine is closed or failed. */
   mustBeUsable(): void;
   submit(request: CommitRequest): void;
@@ -322,6 +324,7 @@ export class Transaction implements EngineTransaction {
 
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
     this.#mustBeWritable();
+    this.#host.checkValueSize(value.length);
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
     const values = this.#valueWriter();
     appendValue(values, this.#host.segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
