@@ -71,6 +71,13 @@ export class ImageCache {
     };
   }
 
+  /** Whether these bytes are memory of cached images: what the next load or admission may write over. */
+  owns(bytes: Uint8Array): boolean {
+    const { chunks } = this.table;
+    for (let i = 0; i < chunks.length; i++) if ((chunks[i] as ImageViews).bytes === bytes) return true;
+    return false;
+  }
+
   /** The frame of this image, or -1 where it is not in memory. Throws where it is not the image the handle means. */
   find(handle: Handle): number {
     const frame = this.table.index.find(handle.segment, handle.offset);

@@ -1,12 +1,14 @@
 /**
  * The next change of a merge: pulled from its cursor one ahead, and copied out of the cursor's memory whenever the merge
- * pauses, because then others may move what it points to.
+ * pauses, because then others may move what it points to; at once where it lies in the cache (changes of a run), because the
+ * merge's own new images go there.
  */
 import { compareBytes } from '../base/bytes.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
 import { copyBytes } from '../node/image-builder.ts';
+import type { ImageCache } from '../node/image-cache.ts';
 
 const BEFORE_FIRST = 0;
 const CONSUMED = 1;
@@ -25,13 +27,17 @@ export class PendingChange {
   version = 0;
   removed = false;
   readonly #cursor: EntryCursor | undefined;
+  readonly #cache: ImageCache;
+  /** Memory that is known not to be the cache's. */
+  #still: Uint8Array = EMPTY;
   #state: typeof BEFORE_FIRST | typeof CONSUMED | typeof HELD | typeof ENDED = BEFORE_FIRST;
   #isCopied = false;
   readonly #key = new Uint8Array(MAX_KEY_BYTES);
   #cell = new Uint8Array(256);
 
-  constructor(cursor: EntryCursor | undefined) {
+  constructor(cursor: EntryCursor | undefined, cache: ImageCache) {
     this.#cursor = cursor;
+    this.#cache = cache;
     if (cursor === undefined) this.#state = ENDED;
   }
 
@@ -55,6 +61,14 @@ export class PendingChange {
     this.removed = cursor.removed;
     this.#isCopied = false;
     this.#state = HELD;
+    if (!this.#isStill(this.cellBytes) || !this.#isStill(this.keyBytes)) this.keep();
+    return true;
+  }
+
+  #isStill(bytes: Uint8Array): boolean {
+    if (bytes === this.#still) return true;
+    if (this.#cache.owns(bytes)) return false;
+    this.#still = bytes;
     return true;
   }
 

@@ -132,7 +132,7 @@ export class TreeMerge {
       names: cache.names,
       cache: options.admit === false ? undefined : cache,
     });
-    this.#change = new PendingChange(options.changes);
+    this.#change = new PendingChange(options.changes, cache);
     if (options.waits === true && options.changes !== undefined) options.changes.waits = true;
     this.#removed = new RemovedRanges(options.removals ?? []);
     this.#targets = new RewriteTargets(options.rewrite ?? [], options.mustMove);
