@@ -56,7 +56,7 @@ export class Segments implements SegmentNames, ImageReader {
   readonly #pending = new Map<number, PendingSegment>();
   readonly #removed = new Set<number>();
   /** A writer elsewhere may reclaim what this opening still reads: then a missing file is never damage. */
-  missingIsTooOld = false;
+  missingIsTooOld: () => boolean = () => false;
   #uses = 0;
   #isClosed = false;
 
@@ -181,7 +181,7 @@ export class Segments implements SegmentNames, ImageReader {
       return this.env.files.open(path, { mode: 'read' });
     } catch (error) {
       if (!(error instanceof IoError) || error.details['errno'] !== 'ENOENT') throw error;
-      if (this.missingIsTooOld || this.#removed.has(index)) {
+      if (this.missingIsTooOld() || this.#removed.has(index)) {
         throw new SnapshotTooOldError('the snapshot needs data that was reclaimed since; begin a new transaction', {
           cause: error,
           details: { file: path },

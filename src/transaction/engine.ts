@@ -18,7 +18,8 @@ import { Combiner, type CombinerHost } from '../commit/combiner.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import type { Env } from '../env/env.ts';
 import { KIND_DEATH, KIND_USER } from '../log/batch.ts';
-import type { CommitLog } from '../log/commit-log.ts';
+import { type CommitLog, LogSealedError } from '../log/commit-log.ts';
+import { listEpochs } from '../log/epoch-file.ts';
 import { type LogOpening, openLog } from '../log/log-recovery.ts';
 import { ImageCache } from '../node/image-cache.ts';
 import { DatabaseFolder, randomWriter, toHex } from '../storage/database-folder.ts';
@@ -99,6 +100,13 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
   }
 }
 
+/** Whether a writer has been at work beside a reader, or since it opened: what it misses then was reclaimed. */
+function changedSince({ env, folder, ownerAlive }: Opened): () => boolean {
+  const newest = (): number | undefined => listEpochs(env.files, folder.path).at(-1);
+  const before = newest();
+  return () => ownerAlive || folder.hasLiveOwner() || newest() !== before;
+}
+
 /** The engine over what was opened; where that fails everything is given back. */
 async function start(opened: Opened): Promise<Engine> {
   try {
@@ -168,7 +176,7 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     const tableBytes = Math.max(MIN_TABLE_BYTES, options.tableBytes ?? DEFAULT_TABLE_BYTES);
     this.spillBytes = Math.min(MAX_SPILL_BYTES, tableBytes / 4);
     this.segments = new Segments(env, folder.data);
-    this.segments.missingIsTooOld = opened.ownerAlive;
+    if (this.readOnly) this.segments.missingIsTooOld = changedSince(opened);
     const bufferBytes = Math.min(MAX_BUFFER_BYTES, alignUp(tableBytes / 4, LOG_ALIGNMENT));
     this.factory = new SegmentFactory(env, this.segments, opened.databaseId, opened.writer, bufferBytes);
     this.cache = new ImageCache({
@@ -345,6 +353,8 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
   async recover(cause: unknown): Promise<void> {
     this.generation++;
     const log = this.log;
+    // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
+    if (log.failed instanceof LogSealedError) throw log.failed;
     const isLogSound = log.failed === undefined;
     const common = {
       env: this.env,
