@@ -1,0 +1,258 @@
+/** Clients that append to lists through one engine, under whatever interleaving the scheduler brings. */
+import { ConflictError, DatabaseFailedError, IoError, OutcomeUnknownError, SnapshotTooOldError } from '../../src/base/errors.ts';
+import { readU32, writeU32 } from '../../src/base/bytes.ts';
+import type { Env } from '../../src/env/env.ts';
+import type { SeededRandom } from '../../src/env/simulated-random.ts';
+import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
+import { type EngineApi, type EngineTransaction, FOUND, NOT_LOADED } from '../../src/transaction/engine-api.ts';
+import type { History, HistoryTransaction, List } from './list-history.ts';
+
+export const LIST_STORE = 100;
+const MARK_STORE = 101;
+const KEYS = 12;
+
+export interface ClientContext {
+  readonly env: Env;
+  readonly engine: EngineApi;
+  readonly random: SeededRandom;
+  readonly history: History;
+  /** Errors of the disk are in order. */
+  readonly disksFail?: boolean;
+}
+
+export interface ClientCounts {
+  commits: number;
+  refused: number;
+  reads: number;
+}
+
+/** One client: `transactions` of them, one after another, refused ones included. */
+export async function runClient(context: ClientContext, transactions: number, counts: ClientCounts): Promise<void> {
+  for (let i = 0; i < transactions; i++) {
+    await pause(context);
+    const writes = context.random.chance(0.75);
+    if (writes) await writeOnce(context, counts);
+    else await readOnce(context, counts);
+  }
+}
+
+async function writeOnce(context: ClientContext, counts: ClientCounts): Promise<void> {
+  const { engine, random, history } = context;
+  const transaction = engine.begin('write');
+  const told = history.begin('write', transaction.snapshot);
+  try {
+    const count = 1 + random.below(4);
+    for (let i = 0; i < count; i++) await operate(context, transaction, told);
+    if (told.operations.some((one) => one.kind === 'write' || one.kind === 'remove' || one.kind === 'clear')) mark(transaction, told.id);
+    history.committed(told, await transaction.commit());
+    counts.commits++;
+  } catch (error) {
+    told.outcome = error instanceof OutcomeUnknownError ? 'unknown' : 'refused';
+    transaction.rollback();
+    counts.refused++;
+    if (!isInOrder(context, error)) throw error;
+  }
+}
+
+async function readOnce(context: ClientContext, counts: ClientCounts): Promise<void> {
+  const { engine, random, history } = context;
+  const transaction = engine.begin('read');
+  const told = history.begin('read', transaction.snapshot);
+  try {
+    const count = 1 + random.below(4);
+    for (let i = 0; i < count; i++) {
+      await look(context, transaction, told);
+      await pause(context);
+    }
+    await transaction.commit();
+    told.outcome = 'committed';
+    counts.reads++;
+  } catch (error) {
+    told.outcome = 'refused';
+    transaction.rollback();
+    if (!isInOrder(context, error)) throw error;
+  }
+}
+
+function isInOrder({ disksFail }: ClientContext, error: unknown): boolean {
+  if (error instanceof ConflictError || error instanceof SnapshotTooOldError) return true;
+  return disksFail === true && (error instanceof IoError || error instanceof DatabaseFailedError || error instanceof OutcomeUnknownError);
+}
+
+async function operate(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
+  const { random } = context;
+  const choice = random.below(20);
+  if (choice < 9) await append(context, transaction, told);
+  else if (choice < 11) {
+    const key = drawKey(random);
+    put(transaction, key, [newElement(told)]);
+    told.operations.push({ kind: 'write', key, list: [lastElement(told)] });
+  } else if (choice < 13) {
+    const key = drawKey(random);
+    const bytes = bytesOf(key);
+    transaction.remove(LIST_STORE, bytes, 0, bytes.length, undefined);
+    told.operations.push({ kind: 'remove', key });
+  } else if (choice < 14) {
+    const [lower, upper] = drawRange(random);
+    transaction.removeRange(LIST_STORE, bytesOf(lower), bytesOf(upper));
+    told.operations.push({ kind: 'clear', lower, upper });
+  } else await look(context, transaction, told);
+  if (random.chance(0.5)) await pause(context);
+}
+
+async function append(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
+  const key = drawKey(context.random);
+  const found = await read(context, transaction, key);
+  told.operations.push({ kind: 'read', key, found });
+  // Lists are kept short, so that histories stay readable.
+  const list = [...(found ?? []).slice(-6), newElement(told)];
+  put(transaction, key, list);
+  told.operations.push({ kind: 'write', key, list });
+}
+
+async function look(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
+  const { random } = context;
+  const choice = random.below(3);
+  if (choice === 0) {
+    const key = drawKey(random);
+    told.operations.push({ kind: 'read', key, found: await read(context, transaction, key) });
+    return;
+  }
+  const [lower, upper] = drawRange(random);
+  transaction.noteRange(LIST_STORE, bytesOf(lower), bytesOf(upper));
+  if (choice === 1) {
+    told.operations.push({ kind: 'scan', lower, upper, found: await scan(context, transaction, lower, upper) });
+  } else told.operations.push({ kind: 'count', lower, upper, found: await count(context, transaction, lower, upper) });
+}
+
+async function read({ random }: ClientContext, transaction: EngineTransaction, key: string): Promise<List | undefined> {
+  const bytes = bytesOf(key);
+  for (let round = 0; ; round++) {
+    transaction.waits = round > 50 || random.chance(0.1);
+    const answer = transaction.find(LIST_STORE, bytes, 0, bytes.length);
+    if (answer === FOUND) return listOf(transaction.foundBytes, transaction.foundStart, transaction.foundEnd);
+    if (answer !== NOT_LOADED) return undefined;
+    await transaction.load();
+  }
+}
+
+async function scan(
+  context: ClientContext,
+  transaction: EngineTransaction,
+  lower: string,
+  upper: string,
+): Promise<(readonly [string, List])[]> {
+  const cursor = transaction.cursor(LIST_STORE);
+  const found: (readonly [string, List])[] = [];
+  const from = bytesOf(lower);
+  let step = await moved(cursor, () => cursor.seek(from, 0, from.length));
+  while (step === AT) {
+    const key = textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
+    if (key >= upper) break;
+    found.push([key, listOf(cursor.cellBytes, cursor.cellStart, cursor.cellEnd)]);
+    if (context.random.chance(0.2)) await pause(context);
+    step = await moved(cursor, () => cursor.next());
+  }
+  return found;
+}
+
+async function moved(cursor: EntryCursor, move: () => Step): Promise<Step> {
+  for (let round = 0; ; round++) {
+    cursor.waits = round > 50;
+    const step = move();
+    if (step !== MISS) return step;
+    await cursor.load();
+  }
+}
+
+async function count(context: ClientContext, transaction: EngineTransaction, lower: string, upper: string): Promise<number> {
+  for (let round = 0; ; round++) {
+    transaction.waits = round > 50 || context.random.chance(0.1);
+    const answer = transaction.count(LIST_STORE, bytesOf(lower), bytesOf(upper));
+    if (answer >= 0) return answer;
+    await transaction.load();
+  }
+}
+
+/** Checkpoints and compaction beside the clients. */
+export async function runUpkeep(context: ClientContext, rounds: number): Promise<void> {
+  for (let i = 0; i < rounds; i++) {
+    await pause(context);
+    await pause(context);
+    const work = context.random.chance(0.8) ? context.engine.checkpoint() : context.engine.compact();
+    await work.catch((error: unknown) => {
+      if (!isInOrder(context, error)) throw error;
+    });
+  }
+}
+
+/** Which transactions are in, and as what numbers; and the lists as they are. */
+export function readAll(engine: EngineApi): { marks: Map<number, number>; lists: Map<string, List> } {
+  const transaction = engine.begin('read');
+  const marks = new Map<number, number>();
+  const lists = new Map<string, List>();
+  const cursor = transaction.cursor(MARK_STORE);
+  cursor.waits = true;
+  for (let step = cursor.first(); step !== END; step = cursor.next()) marks.set(readU32(cursor.keyBytes, cursor.keyStart), cursor.version);
+  const over = transaction.cursor(LIST_STORE);
+  over.waits = true;
+  for (let step = over.first(); step !== END; step = over.next()) {
+    lists.set(textOf(over.keyBytes, over.keyStart, over.keyEnd), listOf(over.cellBytes, over.cellStart, over.cellEnd));
+  }
+  transaction.rollback();
+  return { marks, lists };
+}
+
+function mark(transaction: EngineTransaction, id: number): void {
+  const key = new Uint8Array(4);
+  writeU32(key, 0, id);
+  transaction.put(MARK_STORE, key, 0, 4, Uint8Array.of(0), 0, 1, false);
+}
+
+function put(transaction: EngineTransaction, key: string, list: List): void {
+  // Some weight, so that trees have more leaves than the cache has frames.
+  const cell = new Uint8Array(5 + list.length * 4 + 1200);
+  writeU32(cell, 1, list.length);
+  list.forEach((element, i) => writeU32(cell, 5 + i * 4, element));
+  const bytes = bytesOf(key);
+  transaction.put(LIST_STORE, bytes, 0, bytes.length, cell, 0, cell.length, undefined);
+}
+
+function listOf(cell: Uint8Array, start: number, _end: number): List {
+  return Array.from({ length: readU32(cell, start + 1) }, (_, i) => readU32(cell, start + 5 + i * 4));
+}
+
+let elements = 0;
+
+/** Unique, and tells who wrote it. */
+function newElement(told: HistoryTransaction): number {
+  elements = (elements + 1) % 64;
+  return told.id * 64 + elements;
+}
+
+function lastElement(told: HistoryTransaction): number {
+  return told.id * 64 + elements;
+}
+
+function drawKey(random: SeededRandom): string {
+  return `list-${String(random.below(KEYS)).padStart(2, '0')}`;
+}
+
+function drawRange(random: SeededRandom): [string, string] {
+  const a = drawKey(random);
+  const b = drawKey(random);
+  return a < b ? [a, b] : [b, `${a}~`];
+}
+
+function pause({ env, random }: ClientContext): Promise<void> {
+  if (random.chance(0.3)) return new Promise((resolve) => env.timers.nextTurn(resolve));
+  return new Promise((resolve) => env.timers.after(random.fraction() * 2, resolve));
+}
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  return new TextDecoder().decode(bytes.subarray(start, end));
+}
