@@ -26,8 +26,11 @@ export const SEGMENT_RUN = 3;
 export type SegmentKind = typeof SEGMENT_IMAGES | typeof SEGMENT_VALUES | typeof SEGMENT_RUN;
 
 const USUAL_BUFFER_BYTES = 1024 * 1024;
-/** Buffers being written at once; past that the thread waits for the disk. */
-const MAX_IN_FLIGHT = 3;
+/**
+ * Buffers being written at once by all writers together; past that the thread waits for the disk. What a transaction spills
+ * without ever giving the event loop a turn must not pile up in memory.
+ */
+const MAX_IN_FLIGHT = 4;
 
 /** Gives out segment numbers and write buffers; one per opening. */
 export class SegmentFactory {
@@ -36,6 +39,8 @@ export class SegmentFactory {
   readonly databaseId: Uint8Array;
   readonly bufferBytes: number;
   writer: number;
+  /** Buffers on their way to the disk. */
+  inFlight = 0;
   /** Called with the bytes by which the folder is about to grow; throws where that is not allowed. */
   beforeGrow: (bytes: number) => void = () => {};
   #nextNumber = 0;
@@ -283,7 +288,7 @@ export class SegmentWriter implements ImageSink {
     const flight: InFlight = { buffer, position: current.base, length: current.fill };
     const bytes = buffer.subarray(0, flight.length);
     this.#factory.beforeGrow(flight.length);
-    if (this.#writes.size >= MAX_IN_FLIGHT) {
+    if (this.#factory.inFlight >= MAX_IN_FLIGHT) {
       this.#writeNow(current.file, bytes, flight.position);
       this.#factory.giveBuffer(buffer);
     } else {
@@ -305,12 +310,14 @@ export class SegmentWriter implements ImageSink {
   }
 
   #writeLater(current: SegmentFile, flight: InFlight, bytes: Uint8Array): void {
-    const write: Promise<void> = current.file
-      .write(bytes, flight.position)
+    const sent = current.file.write(bytes, flight.position);
+    this.#factory.inFlight++;
+    const write: Promise<void> = sent
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
       .then(() => {
+        this.#factory.inFlight--;
         this.#writes.delete(write);
         current.inFlight.splice(current.inFlight.indexOf(flight), 1);
         this.#factory.giveBuffer(flight.buffer);

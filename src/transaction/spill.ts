@@ -142,7 +142,10 @@ export class StoreSpill {
     const root = builder.finish();
     if (root === undefined || first === undefined) return undefined;
     const run = new TreeRun(runs, this.#storeId, root, first, last.copy(), PENDING_NUMBER);
-    return { run, writer, sizeBytes: writer.currentOffset };
+    const sizeBytes = writer.currentOffset;
+    // Lets go of its buffer: a transaction has many runs.
+    writer.finish();
+    return { run, writer, sizeBytes };
   }
 
   /** A file that can not be removed now is swept by the next opening: no root names it. */
