@@ -9,8 +9,9 @@ import type { ImageViews } from './image-layout.ts';
 
 /** The most entries a block takes. */
 export const BLOCK_ENTRIES = 256;
-/** Bits of `#odd` that are set by any byte outside 02..7f. */
-const ODD_BITS = ~~0x8000_0080;
+/** Bits of `#odd` of which one is set by any byte outside 02..7f: four bytes at once, or one with its sign. */
+const ODD_BITS = ~~0x8080_8080;
+const TWOS = 0x0202_0202;
 
 export const FORWARD = 1;
 export const BACKWARD = -1;
@@ -43,6 +44,7 @@ export class EntryBlock {
   count = 0;
   /** Key i is `keys[i === 0 ? 0 : keyEnds[i - 1], keyEnds[i])`. */
   keys: Uint8Array = new Uint8Array(8192);
+  keyData = new DataView(this.keys.buffer);
   readonly keyEnds = new Int32Array(BLOCK_ENTRIES);
   /** Cell i is `sources[sourceOf[i]][cellStarts[i], cellEnds[i])`. */
   readonly sources: Uint8Array[] = [];
@@ -75,12 +77,13 @@ export class EntryBlock {
   /** Appends `howMany` entries of a leaf, the one at `first` and those behind it in this direction. */
   addLeaf(at: LeafPlace, first: number, howMany: number, direction: Direction): void {
     const { leafBase: base, leafSlots: slots, leafPrefix: prefixAt, leafPrefixLength: prefix } = at;
-    const { bytes, u32 } = at.leaf;
+    const { leafVersions, leafBaseNumber } = at;
+    const { bytes, u32, data } = at.leaf;
     const { keyEnds, cellStarts, cellEnds, versions, sourceOf } = this;
     const lowest = direction === FORWARD ? first : first - howMany + 1;
     const suffixes = ((u32[slots + lowest + howMany] as number) & 0xffff) - ((u32[slots + lowest] as number) & 0xffff);
     let to = this.#reserve(suffixes + howMany * prefix);
-    const keys = this.keys;
+    const { keys, keyData } = this;
     const source = this.#source(bytes);
     let odd = this.#odd;
     let entry = this.count;
@@ -95,6 +98,11 @@ export class EntryBlock {
       const last = base + (next & 0xffff) - 1;
       let k = base + (slot & 0xffff);
       // The prefix ends the key: then its last byte was looked at as well, which is only cautious.
+      for (; k + 4 <= last; k += 4, to += 4) {
+        const word = data.getInt32(k, true);
+        odd |= (word - TWOS) | word;
+        keyData.setInt32(to, word, true);
+      }
       for (; k < last; k++) {
         const byte = bytes[k] as number;
         odd |= (byte - 2) | byte;
@@ -104,7 +112,7 @@ export class EntryBlock {
       keyEnds[entry] = to;
       cellStarts[entry] = base + (slot >>> 16);
       cellEnds[entry] = base + (next >>> 16);
-      versions[entry] = at.leafBaseNumber + (u32[at.leafVersions + i] as number);
+      versions[entry] = leafBaseNumber + (u32[leafVersions + i] as number);
       sourceOf[entry] = source;
     }
     this.#odd = odd;
@@ -162,6 +170,7 @@ export class EntryBlock {
       const larger = new Uint8Array(Math.max(at + byteLength, this.keys.length * 2));
       larger.set(this.keys);
       this.keys = larger;
+      this.keyData = new DataView(larger.buffer);
     }
     return at;
   }

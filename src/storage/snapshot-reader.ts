@@ -16,6 +16,7 @@ import { FOUND as TREE_FOUND, MISS as TREE_MISS, TreeLookup } from '../tree/tree
 import { existenceDelta } from './existence.ts';
 import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
+import { OverTreeCursor } from './over-tree-cursor.ts';
 import type { RecordIndex } from './record-index.ts';
 import { fewLayers } from './run-layers.ts';
 import type { FoundEntry } from './run.ts';
@@ -187,9 +188,15 @@ export class SnapshotReader {
   cursor(view: View, snapshot: number, storeId: number): EntryCursor {
     const layers = this.layers(view, snapshot, storeId);
     const tree = this.tree(view.root, storeId);
+    if (tree === undefined || this.hasRuns(view, storeId)) return new LayeredCursor(layers);
     // Where there is a tree it is the last layer.
-    if (tree !== undefined && layers.length === 1) return (layers[0] as CursorLayer).cursor;
-    return new LayeredCursor(layers);
+    const { cursor } = layers.pop() as CursorLayer;
+    if (layers.length === 0) return cursor;
+    if (layers.some((layer) => layer.removals !== undefined))
+      return new LayeredCursor(this.layers(view, snapshot, storeId));
+    const [table] = layers as [CursorLayer];
+    const records = layers.length === 1 ? table.cursor : new LayeredCursor(layers, { showRemoved: true });
+    return new OverTreeCursor(records, cursor as TreeCursor);
   }
 
   /** True where only the tree speaks for the store: its sums then answer counts and ranks. */

@@ -63,7 +63,7 @@ function pick4(n: number, items: readonly [string, string, string, string]): str
 }
 
 /** Values of several shapes, sizes and texts; some too long to stay in the tree. */
-function valueOf(n: number, round: number): unknown {
+function makeValue(n: number, round: number): unknown {
   const text = pick4(n, ['plain', 'Grüße', 'κόσμε', '']);
   const shape = below(6);
   if (shape === 0) return { id: n, round, text, tags: ['a', text] };
@@ -96,7 +96,7 @@ class Fixture {
         store.removeSync(this.kind.key(n) as never);
         this.model.delete(n);
       } else {
-        const value = valueOf(n, round);
+        const value = makeValue(n, round);
         store.put(this.kind.key(n), value);
         this.model.set(n, value);
       }
