@@ -38,7 +38,10 @@ async function verify(db: Database): Promise<void> {
 
 function goodbye(tookMs: number): void {
   const command = join(relative(process.cwd(), join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')));
-  const sop = `node ${[...process.execArgv, command].join(' ')}`;
+  // Where set-up had to fetch a Node of its own, the one on the path is too old for this.
+  const fetched = relative(process.cwd(), process.execPath);
+  const node = fetched.startsWith('..') ? 'node' : fetched;
+  const sop = [node, ...process.execArgv, command].join(' ');
   say();
   say(`${bold('Done')} in ${duration(tookMs)}. The database is in ${bold(folder)}; try`);
   say();

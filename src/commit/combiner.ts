@@ -348,21 +348,31 @@ export class Combiner {
     for (const request of this.#unsettled.splice(0)) {
       const id = formatTransactionId(request.idWriter, request.idCounter);
       request.failed(
-        new OutcomeUnknownError(id, `writing transaction ${id} failed and so did finding out whether it is in; ask with resolve`, { cause }),
+        new OutcomeUnknownError(
+          id,
+          `writing transaction ${id} failed and so did finding out whether it is in; ask with resolve`,
+          { cause },
+        ),
       );
     }
     this.stop(
-      new DatabaseFailedError('the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write', {
-        cause: error,
-      }),
+      new DatabaseFailedError(
+        'the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write',
+        {
+          cause: error,
+        },
+      ),
     );
   }
 }
 
 function tooLong({ byteLength }: CommitRequest): LimitExceededError {
-  return new LimitExceededError(`the transaction needs ${byteLength} bytes of the log, more than fits one batch; split it`, {
-    details: { limit: 'MAX_BATCH_BYTES', allowed: LARGEST_REQUEST_BYTES, found: byteLength },
-  });
+  return new LimitExceededError(
+    `the transaction needs ${byteLength} bytes of the log, more than fits one batch; split it`,
+    {
+      details: { limit: 'MAX_BATCH_BYTES', allowed: LARGEST_REQUEST_BYTES, found: byteLength },
+    },
+  );
 }
 
 /** Writes a request into the batch; answers its number. */

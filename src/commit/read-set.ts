@@ -46,7 +46,8 @@ export class StoreReads {
   }
 
   addRange(lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
-    if (lower !== undefined && upper !== undefined && compareBytes(lower, 0, lower.length, upper, 0, upper.length) >= 0) return;
+    if (lower !== undefined && upper !== undefined && compareBytes(lower, 0, lower.length, upper, 0, upper.length) >= 0)
+      return;
     if (this.coarsened || this.ranges.length >= MAX_EXACT_READS) {
       this.#coarsen();
       this.#widen(lower, upper);
@@ -54,7 +55,11 @@ export class StoreReads {
     }
     const last = this.ranges[this.ranges.length - 1];
     // A scan in pages names adjoining ranges: keep them as one.
-    if (last?.upper !== undefined && lower !== undefined && compareBytes(last.upper, 0, last.upper.length, lower, 0, lower.length) === 0) {
+    if (
+      last?.upper !== undefined &&
+      lower !== undefined &&
+      compareBytes(last.upper, 0, last.upper.length, lower, 0, lower.length) === 0
+    ) {
       last.upper = upper;
       return;
     }
@@ -81,10 +86,16 @@ export class StoreReads {
       this.ranges.push({ lower, upper });
       return;
     }
-    if (span.lower !== undefined && (lower === undefined || compareBytes(lower, 0, lower.length, span.lower, 0, span.lower.length) < 0)) {
+    if (
+      span.lower !== undefined &&
+      (lower === undefined || compareBytes(lower, 0, lower.length, span.lower, 0, span.lower.length) < 0)
+    ) {
       span.lower = lower;
     }
-    if (span.upper !== undefined && (upper === undefined || compareBytes(upper, 0, upper.length, span.upper, 0, span.upper.length) > 0)) {
+    if (
+      span.upper !== undefined &&
+      (upper === undefined || compareBytes(upper, 0, upper.length, span.upper, 0, span.upper.length) > 0)
+    ) {
       span.upper = upper;
     }
   }
@@ -137,7 +148,11 @@ export class ReadSet {
 
   expectRow(row: ExpectedRow): void {
     for (const known of this.rows) {
-      if (known.storeId === row.storeId && compareBytes(known.key, 0, known.key.length, row.key, 0, row.key.length) === 0) return;
+      if (
+        known.storeId === row.storeId &&
+        compareBytes(known.key, 0, known.key.length, row.key, 0, row.key.length) === 0
+      )
+        return;
     }
     this.rows.push(row);
   }

@@ -13,7 +13,11 @@ import type { CommitRequest } from './commit-request.ts';
 import type { ExpectedRow, StoreReads } from './read-set.ts';
 
 /** Answers why the request must be refused, undefined where it may commit. `tables`: newest first, gapless. */
-export function validate(request: CommitRequest, tables: readonly MemoryTable[], oldestChecked: number): SopError | undefined {
+export function validate(
+  request: CommitRequest,
+  tables: readonly MemoryTable[],
+  oldestChecked: number,
+): SopError | undefined {
   const reads = request.reads;
   if (reads === undefined || reads.isEmpty) return undefined;
   if (request.snapshot < oldestChecked) {
@@ -30,7 +34,8 @@ export function validate(request: CommitRequest, tables: readonly MemoryTable[],
     }
   }
   for (const row of reads.rows) {
-    if (!rowHolds(row, tables, request.snapshot)) return conflict(row.storeId, row.key, 'the definition of a store it uses changed');
+    if (!rowHolds(row, tables, request.snapshot))
+      return conflict(row.storeId, row.key, 'the definition of a store it uses changed');
   }
   return undefined;
 }
@@ -65,7 +70,11 @@ function checkAgainstRuns(reads: StoreReads, table: MemoryTable, snapshot: numbe
     for (let i = 0; i < reads.keyCount; i++) {
       const end = reads.keyEnds[i] as number;
       if (run.mayContain(reads.keyBytes, start, end)) {
-        return conflict(reads.storeId, reads.keyBytes.slice(start, end), 'a key it read may be among those of a large transaction');
+        return conflict(
+          reads.storeId,
+          reads.keyBytes.slice(start, end),
+          'a key it read may be among those of a large transaction',
+        );
       }
       start = end;
     }

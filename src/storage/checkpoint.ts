@@ -301,7 +301,10 @@ export function unite(a: readonly KeyRange[], b: readonly KeyRange[]): KeyRange[
     if (current.upper !== undefined && compareKeys(range.lower, current.upper) > 0) {
       united.push(current);
       current = range;
-    } else if (current.upper !== undefined && (range.upper === undefined || compareKeys(range.upper, current.upper) > 0)) {
+    } else if (
+      current.upper !== undefined &&
+      (range.upper === undefined || compareKeys(range.upper, current.upper) > 0)
+    ) {
       current = { lower: current.lower, upper: range.upper };
     }
   }

@@ -5,7 +5,13 @@
  *  2. `lock` never holds data. The exclusive lock on its byte means "open for writing here"; the kernel drops it with us.
  *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
  */
-import { CorruptionError, DatabaseLockedError, DatabaseNotFoundError, FormatUnsupportedError, IoError } from '../base/errors.ts';
+import {
+  CorruptionError,
+  DatabaseLockedError,
+  DatabaseNotFoundError,
+  FormatUnsupportedError,
+  IoError,
+} from '../base/errors.ts';
 import type { Env, File } from '../env/env.ts';
 import { parentPath } from '../env/paths.ts';
 import { isoTime } from '../env/iso-time.ts';
@@ -33,7 +39,7 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 export function isMissing(error: unknown): boolean {
-  return error instanceof IoError && (error.details['errno'] === 'ENOENT' || error.details['errno'] === 'ENOTDIR');
+  return error instanceof IoError && (error.details.errno === 'ENOENT' || error.details.errno === 'ENOTDIR');
 }
 
 /** A random non-zero u48. */
@@ -103,7 +109,7 @@ export class DatabaseFolder {
       files.syncFolderSync(parentPath(this.path));
     } catch (error) {
       // One may be let into a folder that one may not open.
-      if (!(error instanceof IoError) || !['EACCES', 'EPERM'].includes(String(error.details['errno']))) throw error;
+      if (!(error instanceof IoError) || !['EACCES', 'EPERM'].includes(String(error.details.errno))) throw error;
     }
   }
 
@@ -119,7 +125,7 @@ export class DatabaseFolder {
       try {
         file = files.open(path, { mode: 'create' });
       } catch (again) {
-        if (!(again instanceof IoError) || again.details['errno'] !== 'EEXIST') throw again;
+        if (!(again instanceof IoError) || again.details.errno !== 'EEXIST') throw again;
         file = files.open(path, { mode: 'write' });
       }
     }
@@ -189,8 +195,7 @@ export class DatabaseFolder {
 
   #lockedError(): DatabaseLockedError {
     const owner = this.readOwner();
-    const who =
-      owner === undefined ? 'another opener' : `process ${owner.pid} on ${owner.host}, since ${owner.since}`;
+    const who = owner === undefined ? 'another opener' : `process ${owner.pid} on ${owner.host}, since ${owner.since}`;
     return new DatabaseLockedError(`${this.path} is open for writing by ${who}; close it there or open with readOnly`, {
       details: { folder: this.path, ...owner },
     });
@@ -231,7 +236,10 @@ function parseIdentity(text: string, path: string): DatabaseIdentity {
   } catch (cause) {
     throw new CorruptionError(`${path} is not readable as JSON`, { cause, details: { file: path, offset: 0 } });
   }
-  const { sop, format, features, id } = (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
+  const { sop, format, features, id } = (typeof found === 'object' && found !== null ? found : {}) as Record<
+    string,
+    unknown
+  >;
   if (sop !== 'database' || typeof format !== 'number') {
     throw new FormatUnsupportedError(`${path} does not describe a database of this kind`, { details: { file: path } });
   }

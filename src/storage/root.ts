@@ -44,7 +44,8 @@ export function encodeRoot(root: RootRecord, names: SegmentNames): Uint8Array {
 export function decodeRoot(bytes: Uint8Array, names: SegmentNames): RootRecord {
   if (bytes.length < ROOT_BYTES) throw new CorruptionError(`a root record of ${bytes.length} bytes is cut short`);
   const version = readU16(bytes, 6);
-  if (version !== ROOT_VERSION) throw new FormatUnsupportedError(`root record version ${version} is newer than this program`);
+  if (version !== ROOT_VERSION)
+    throw new FormatUnsupportedError(`root record version ${version} is newer than this program`);
   const flags = readU16(bytes, 14);
   return {
     covered: readU48(bytes, 0),

@@ -45,7 +45,9 @@ describe('dropping a store', () => {
       if (path.endsWith('.seg')) opened.push(path);
       return open(path, options);
     };
-    await write(engine, (tx) => tx.put(DROPPED_STORE, Uint8Array.of(0, 0, 0, STORE), 0, 4, Uint8Array.of(0), 0, 1, false));
+    await write(engine, (tx) =>
+      tx.put(DROPPED_STORE, Uint8Array.of(0, 0, 0, STORE), 0, 4, Uint8Array.of(0), 0, 1, false),
+    );
     await within(5000, 'the checkpoint', engine.checkpoint());
     expect(opened.length).toBeLessThan(10);
     const reading = engine.begin('read');

@@ -105,7 +105,14 @@ describe('closing a database', () => {
     for (let i = 0; i < 20; i++) await write(engine, (tx) => put(tx, `key-${i}`, 'x'));
     const checkpoint = engine.checkpoint();
     const close = engine.close();
-    const answer = await within(3000, 'an answer', checkpoint.then(() => 'done', (error: unknown) => error));
+    const answer = await within(
+      3000,
+      'an answer',
+      checkpoint.then(
+        () => 'done',
+        (error: unknown) => error,
+      ),
+    );
     if (answer !== 'done') expect(answer).toBeInstanceOf(ClosedError);
     await within(3000, 'the end', close);
   });

@@ -39,7 +39,11 @@ function fillable(isFull: (path: string) => boolean): Env {
 async function fillUp(engine: EngineApi, value: string): Promise<number> {
   for (let i = 0; i < 5000; i++) {
     try {
-      await within(5000, `commit ${i}`, write(engine, (tx) => put(tx, `key-${i}`, value)));
+      await within(
+        5000,
+        `commit ${i}`,
+        write(engine, (tx) => put(tx, `key-${i}`, value)),
+      );
     } catch (error) {
       expect(error).toBeInstanceOf(SopError);
       return i;

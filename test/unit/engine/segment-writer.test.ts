@@ -55,7 +55,7 @@ function watchedEnv(): Watched {
     };
     return file;
   };
-  return { env, late, synced, release: () => waiting.splice(0).forEach((resolve) => resolve()) };
+  return { env, late, synced, release: () => waiting.splice(0).forEach((resolve) => void resolve()) };
 }
 
 function newWriter(env: Env): SegmentWriter {

@@ -1,6 +1,6 @@
 /** Many short random lives of small trees: where nodes are nearly empty, the edges of the merge are everywhere. */
 import { describe, test } from 'vitest';
-import { KEY_KINDS, type KeyKind, Random, RUNS, SEED, sorted } from './model.ts';
+import { KEY_KINDS, type KeyKind, Random, RUNS, SEED } from './model.ts';
 import { Merged, randomChanges, randomRemovals } from './merged-tree.ts';
 
 describe(`trees that live shortly (SOP_SEED=${SEED})`, () => {
