@@ -22,4 +22,36 @@ export const lanes = [
     vitest: ['test/unit/storage'],
     env: { SOP_RUNS: '50' },
   },
+  {
+    name: 'kills',
+    about: '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process',
+    seconds: 900,
+    vitest: ['test/integration/kill-loop.test.ts'],
+    env: { SOP_FULL: '1' },
+  },
+  {
+    name: 'power-cuts',
+    about: '50 power cuts of a real ext4 (root only)',
+    seconds: 400,
+    vitest: ['test/integration/power-cut.test.ts'],
+    env: { SOP_FULL: '1' },
+  },
+  {
+    name: 'bounds',
+    about: 'memory under 5,000,000 records, ten rewrites of 200,000, 20,000 stores and the drop of a big one, 64 clients',
+    seconds: 500,
+    vitest: [
+      'test/integration/memory-bounds.test.ts',
+      'test/integration/rewrite.test.ts',
+      'test/integration/many-stores.test.ts',
+      'test/integration/many-clients.test.ts',
+    ],
+    env: { SOP_FULL: '1' },
+  },
+  {
+    name: 'longest-commit',
+    about: 'commits at a fixed rate while checkpoints run; figures to read',
+    seconds: 200,
+    node: ['test/lanes/longest-commit.ts', '500', '15', '500000'],
+  },
 ];
