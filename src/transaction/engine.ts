@@ -384,13 +384,13 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
     return this.#recovered.get(request.idCounter);
   }
 
-  backgroundError(error: unknown): void {
+  readonly backgroundError = (error: unknown): void => {
     try {
       this.#options.onBackgroundError?.(error);
     } catch {
       // Who was to be told of errors makes some: there is nobody left to tell.
     }
-  }
+  };
 
   #rootOf(opening: LogOpening): RootRecord {
     return opening.root === undefined ? EMPTY_ROOT : decodeRoot(opening.root, this.segments);

@@ -298,12 +298,27 @@ export class Maintenance {
       values.forget(victim);
     }
     state.reclaims.add({ covered, segments: result.dead });
-    host.log.removeEpochsBefore(host.log.oldestEpochNeeded(covered));
     this.checkpoints++;
     this.#combiner.resume();
-    if (!this.#swept) this.#sweep(covered);
-    await this.#reclaim();
-    void host.log.prepareNextEpoch().catch((error: unknown) => host.backgroundError(error));
+    await this.#tidyUp(covered);
+  }
+
+  /** What a new root makes needless goes. The root is adopted whatever becomes of this: errors are told, and that is all. */
+  async #tidyUp(covered: number): Promise<void> {
+    const { log, backgroundError } = this.#host;
+    const steps: (() => Promise<void> | void)[] = [
+      () => log.removeEpochsBefore(log.oldestEpochNeeded(covered)),
+      () => this.#sweep(covered),
+      () => this.#reclaim(),
+      () => void log.prepareNextEpoch().catch(backgroundError),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        backgroundError(error);
+      }
+    }
   }
 
   /** After a cycle that was given up: writers, counts and flags as if it had never been. */
@@ -318,6 +333,7 @@ export class Maintenance {
 
   /** Files that no root names and no live writer owns, left by a crash. Once, after the first root of this opening. */
   #sweep(covered: number): void {
+    if (this.#swept) return;
     this.#swept = true;
     const { env, segments, state, writer, factory } = this.#host;
     const orphans: number[] = [];
@@ -342,7 +358,12 @@ export class Maintenance {
     }
     for (const index of free) {
       host.cache.forget(index);
-      host.segments.removeFile(index);
+      try {
+        host.segments.removeFile(index);
+      } catch (error) {
+        // No root names it: the next opening sweeps it.
+        host.backgroundError(error);
+      }
     }
   }
 

@@ -415,18 +415,20 @@ export class Transaction implements EngineTransaction {
 
   #submit(): Promise<number> {
     return new Promise<number>((resolve, reject) => {
-      this.#host.submit(
-        this.#makeRequest(
-          (number) => {
-            this.#end('committed', number);
-            resolve(number);
-          },
-          (error) => {
-            this.#finishRollback(error);
-            reject(error as SopError);
-          },
-        ),
-      );
+      const failed = (error: unknown): void => {
+        this.#finishRollback(error);
+        reject(error as SopError);
+      };
+      const committed = (number: number): void => {
+        this.#end('committed', number);
+        resolve(number);
+      };
+      try {
+        this.#host.submit(this.#makeRequest(committed, failed));
+      } catch (cause) {
+        // Nobody knows how far it came; whoever closes the database must not wait for it.
+        failed(new OutcomeUnknownError(this.id, `committing transaction ${this.id} failed half way; ask with resolve`, { cause }));
+      }
     });
   }
 
