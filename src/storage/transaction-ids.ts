@@ -129,6 +129,14 @@ export class TransactionIds {
     this.#writers.set(writer, new WriterIds());
   }
 
+  /** Undefined: too old to know. Remembers nothing of writers that never committed. */
+  outcome(writer: number, counter: number): 'committed' | 'unknown' | undefined {
+    const ids = this.#writers.get(writer);
+    if (ids !== undefined) return ids.outcome(counter);
+    const row = this.#loadRow(writer);
+    return row === undefined ? 'unknown' : decodeWriterIds(row).outcome(counter);
+  }
+
   noteCommitted(writer: number, counter: number, number: number): void {
     this.writer(writer).noteCommitted(counter, number);
   }

@@ -424,14 +424,16 @@ class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHos
       if (id.counter > this.#counter) throw new InvalidArgumentError(`${transactionId} was given to no transaction yet`);
       await this.#settled(transactionId);
     }
-    const outcome = this.state.ids.writer(id.writer).outcome(id.counter);
+    const outcome = this.state.ids.outcome(id.writer, id.counter);
     if (outcome === undefined) {
       throw new SnapshotTooOldError(`transaction ${transactionId} is too old: whether it committed is not known any more`);
     }
     if (outcome === 'committed') return 'committed';
-    if (this.#combiner !== undefined) {
-      await this.#combiner.control(KIND_DEATH, new Uint8Array(0), id.writer, id.counter);
+    // Who can not log the death can not promise that it stays dead: its writer may be about to commit it.
+    if (this.#combiner === undefined) {
+      throw new ReadOnlyError(`transaction ${transactionId} is not seen here; only an opening for writing can settle that it never will be`);
     }
+    await this.#combiner.control(KIND_DEATH, new Uint8Array(0), id.writer, id.counter);
     return 'aborted';
   }
 

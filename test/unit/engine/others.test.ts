@@ -1,6 +1,6 @@
 /** Others at the same folder: a reader beside a writer, and somebody who got past the lock. */
 import { describe, expect, it } from 'vitest';
-import { DatabaseFailedError, OutcomeUnknownError, SnapshotTooOldError } from '../../../src/base/errors.ts';
+import { DatabaseFailedError, OutcomeUnknownError, ReadOnlyError, SnapshotTooOldError } from '../../../src/base/errors.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { SEAL_POSITION } from '../../../src/log/epoch-file.ts';
 import { FOLDER, getText, keysOf, openSmall, put, STORE, within, write } from './small-engine.ts';
@@ -23,6 +23,26 @@ describe('a writer whose log was sealed by somebody else', () => {
 });
 
 describe('a reader', () => {
+  it('says of a transaction it sees that it committed, and nothing of one that may commit still', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env);
+    const seen = engine.begin('write');
+    put(seen, 'a', '1');
+    const { id } = seen;
+    await seen.commit();
+    await write(engine, (tx) => put(tx, 'b', '1'));
+    const late = engine.begin('write');
+    put(late, 'c', '1');
+    const lateId = late.id;
+    const reader = await openSmall(env, { readOnly: true });
+    expect(await reader.resolve(id)).toBe('committed');
+    await expect(reader.resolve(lateId)).rejects.toBeInstanceOf(ReadOnlyError);
+    await late.commit();
+    expect(await engine.resolve(lateId)).toBe('committed');
+    await reader.close();
+    await engine.close();
+  });
+
   it('is told that its snapshot is too old where a writer came, reclaimed and went', async () => {
     const env = memoryEnv();
     let engine = await openSmall(env);
