@@ -38,7 +38,8 @@ export const lanes = [
   },
   {
     name: 'bounds',
-    about: 'memory under 5,000,000 records, ten rewrites of 200,000, 20,000 stores and the drop of a big one, 64 clients',
+    about:
+      'memory under 5,000,000 records, ten rewrites of 200,000, 20,000 stores and the drop of a big one, 64 clients',
     seconds: 500,
     vitest: [
       'test/integration/memory-bounds.test.ts',
