@@ -20,7 +20,7 @@ import type { BatchBuilder } from '../log/batch-builder.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import type { MemoryTable } from '../storage/memory-table.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
-import type { CommitRequest } from './commit-request.ts';
+import { type CommitRequest, onlyRemoves } from './commit-request.ts';
 import { validate } from './validate.ts';
 
 /** A batch takes no further request past this. */
@@ -257,7 +257,8 @@ export class Combiner {
       host.checkSize(request.byteLength);
       return undefined;
     } catch (error) {
-      return error;
+      // How else would a full database ever get smaller?
+      return onlyRemoves(request) ? undefined : error;
     }
   }
 

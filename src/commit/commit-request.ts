@@ -1,4 +1,7 @@
 /** What a transaction hands to the combiner. */
+import { readU32 } from '../base/bytes.ts';
+import { FIRST_USER_STORE_ID } from '../base/limits.ts';
+import { OP_NOOP, OP_RANGE_REMOVE, OP_REMOVE, recordKeyLength, recordOp, recordWords } from '../log/record.ts';
 import type { Run } from '../storage/run.ts';
 import type { ReadSet } from './read-set.ts';
 
@@ -36,4 +39,20 @@ export interface CommitRequest {
   committed(number: number): void;
   /** Called once: refused (nothing happened), or unknown (`OutcomeUnknownError`). */
   failed(error: unknown): void;
+}
+
+/** Whether it takes entries away and adds none; the engine's own rows, as a dropped store leaves one, do not count. */
+export function onlyRemoves({ sections, runs }: CommitRequest): boolean {
+  return runs.length === 0 && sections.every((section) => section.storeId < FIRST_USER_STORE_ID || hasNoPut(section));
+}
+
+function hasNoPut({ bytes, start, byteLength }: CommitSection): boolean {
+  const end = start + byteLength;
+  for (let at = start; at < end; ) {
+    const word0 = readU32(bytes, at);
+    const op = recordOp(word0);
+    if (op !== OP_REMOVE && op !== OP_RANGE_REMOVE && op !== OP_NOOP) return false;
+    at += recordWords(recordKeyLength(word0), readU32(bytes, at + 4)) * 4;
+  }
+  return true;
 }

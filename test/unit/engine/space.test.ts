@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { CELL_WANTS_SEPARATE } from '../../../src/codec/cell.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
-import { bytesOf, FOLDER, openSmall, put, STORE, write } from './small-engine.ts';
+import { DiskFullError } from '../../../src/base/errors.ts';
+import { bytesOf, FOLDER, keysOf, openSmall, put, STORE, write } from './small-engine.ts';
 
 describe('the space of separate values', () => {
   it('is counted with their keys and headers, so that full segments are not taken for empty ones', async () => {
@@ -35,6 +36,29 @@ describe('compaction', () => {
     await engine.compact();
     expect(engine.stats().checkpoints - before).toBeLessThan(5);
     expect(env.files.list(`${FOLDER}/data`).length).toBeLessThan(4);
+    await engine.close();
+  });
+});
+
+describe('a database at its size limit', () => {
+  it('takes removals, becomes smaller by them, and takes changes again', async () => {
+    const env = memoryEnv();
+    const limits = { maxSizeBytes: 600_000 };
+    let engine = await openSmall(env, limits);
+    const value = 'x'.repeat(3000);
+    let count = 0;
+    const fill = async (): Promise<void> => {
+      for (; count < 2000; count++) await write(engine, (tx) => put(tx, `key-${String(count).padStart(4, '0')}`, value));
+    };
+    await expect(fill()).rejects.toBeInstanceOf(DiskFullError);
+    // The limit holds after opening as well.
+    await engine.close();
+    engine = await openSmall(env, limits);
+    await expect(fill()).rejects.toBeInstanceOf(DiskFullError);
+    await write(engine, (tx) => tx.removeRange(STORE, bytesOf('key-0010'), undefined));
+    await engine.compact();
+    await write(engine, (tx) => put(tx, 'new', value));
+    expect(keysOf(engine.begin('read'))).toHaveLength(11);
     await engine.close();
   });
 });
