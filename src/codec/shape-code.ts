@@ -98,9 +98,16 @@ export function generateShapeReader(names: readonly string[]): ShapeReader {
       f${i} = text.substring(textAt, textAt += tag - ${TAG_STRING});
     } else if (tag === ${TAG_TRUE}) {
       f${i} = true;
+    } else if (tag === ${TAG_FALSE}) {
+      f${i} = false;
     } else if (tag >= ${TAG_INTEGER} && tag < ${TAG_NEGATIVE}) {
-      f${i} = readUnsigned(bytes, at, tag - ${TAG_INTEGER - 1});
-      at += tag - ${TAG_INTEGER - 1};
+      f${i} = bytes[at++];
+      if (tag > ${TAG_INTEGER}) f${i} |= bytes[at++] << 8;
+      if (tag > ${TAG_INTEGER + 1}) f${i} |= bytes[at++] << 16;
+      if (tag > ${TAG_INTEGER + 2}) {
+        f${i} = readUnsigned(bytes, at - 3, tag - ${TAG_INTEGER - 1});
+        at += tag - ${TAG_INTEGER + 2};
+      }
     } else if (tag >= ${TAG_HUNDREDTHS} && tag < ${TAG_NEGATIVE_HUNDREDTHS}) {
       f${i} = readUnsigned(bytes, at, tag - ${TAG_HUNDREDTHS - 1}) / 100;
       at += tag - ${TAG_HUNDREDTHS - 1};

@@ -72,7 +72,8 @@ export class KeyWriter {
   reset(): void {
     this.length = 0;
     this.field = '';
-    this.#path.length = 0;
+    // Setting the length of an array is a call into the engine, needed only after an error.
+    if (this.#path.length > 0) this.#path.length = 0;
   }
 
   /** A copy of what was written. */

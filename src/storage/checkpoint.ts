@@ -20,6 +20,7 @@ import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { Pacer, Work } from './pacer.ts';
 import { ListCursor, type Relocations } from './relocation.ts';
+import { RecordCursor } from './record-cursor.ts';
 import { fewLayers } from './run-layers.ts';
 import type { RootRecord } from './root.ts';
 import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentKind, type SegmentWriter } from './segment-writer.ts';
@@ -178,8 +179,7 @@ export class Checkpoint {
     layers.push(...fewLayers(runs));
     const cells = relocations.cells.get(storeId);
     if (cells !== undefined) layers.push({ cursor: new ListCursor(cells), snapshot });
-    const changes = layers.length === 0 ? undefined : new LayeredCursor(layers, { showRemoved: true });
-    await this.#merge(storeId, changes, removals);
+    await this.#merge(storeId, toOneCursor(layers), removals);
   }
 
   /** Merges changes into a store's tree of the current root, or of this checkpoint where it has one already. */
@@ -310,4 +310,11 @@ export function unite(a: readonly KeyRange[], b: readonly KeyRange[]): KeyRange[
   }
   united.push(current);
   return united;
+}
+
+/** The usual case is one table: its own cursor is all it takes. */
+function toOneCursor(layers: readonly CursorLayer[]): EntryCursor | undefined {
+  const [first] = layers;
+  if (layers.length === 1 && first?.cursor instanceof RecordCursor) return first.cursor;
+  return first === undefined ? undefined : new LayeredCursor(layers, { showRemoved: true });
 }

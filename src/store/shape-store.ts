@@ -5,7 +5,7 @@
  * A shape's definition is put by every transaction that uses it, blind and the same bytes each time, until one of them has
  * committed; so a value is never durable without its shape.
  */
-import { ShapeRegistry } from '../codec/shapes.ts';
+import { type Shape, ShapeRegistry } from '../codec/shapes.ts';
 import { ValueWriter } from '../codec/value-writer.ts';
 import { type EngineApi, type EngineTransaction, SHAPE_STORE } from '../transaction/engine-api.ts';
 
@@ -13,6 +13,10 @@ export class ShapeStore {
   readonly registry: ShapeRegistry;
   /** The one writer of this database's values: encoding is synchronous, so one is enough. */
   readonly writer = new ValueWriter();
+
+  /** The transaction that definitions were attached to last, and which: each is attached to it once. */
+  #attachedTo: EngineTransaction | undefined;
+  readonly #attached = new Set<Shape>();
 
   constructor(engine: EngineApi) {
     this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, shapeKey(id))?.subarray(1) });
@@ -25,16 +29,27 @@ export class ShapeStore {
 
   /** Makes the definitions of these shapes part of the transaction. */
   attach(etx: EngineTransaction): void {
-    const shapes = this.writer.newShapes.splice(0);
-    for (const shape of shapes) {
-      const key = shapeKey(shape.id);
-      const cell = new Uint8Array(1 + shape.definition.length);
-      cell.set(shape.definition, 1);
-      etx.put(SHAPE_STORE, key, 0, key.length, cell, 0, cell.length, undefined);
-    }
-    etx.onCommit(() => {
-      for (const shape of shapes) this.registry.markStored(shape.id);
-    });
+    if (this.#attachedTo !== etx) this.#begin(etx);
+    for (const shape of this.writer.newShapes.splice(0)) if (!this.#attached.has(shape)) this.#attachOne(etx, shape);
+  }
+
+  #begin(etx: EngineTransaction): void {
+    this.#attachedTo = etx;
+    this.#attached.clear();
+    const forget = (): void => {
+      if (this.#attachedTo === etx) this.#attachedTo = undefined;
+    };
+    etx.onCommit(forget);
+    etx.onRollback(forget);
+  }
+
+  #attachOne(etx: EngineTransaction, shape: Shape): void {
+    const key = shapeKey(shape.id);
+    const cell = new Uint8Array(1 + shape.definition.length);
+    cell.set(shape.definition, 1);
+    etx.put(SHAPE_STORE, key, 0, key.length, cell, 0, cell.length, undefined);
+    etx.onCommit(() => this.registry.markStored(shape.id));
+    this.#attached.add(shape);
   }
 }
 
