@@ -16,8 +16,9 @@ import type { SeededRandom } from '../../src/env/simulated-random.ts';
 import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
 import { applyTo, drawCommit, type ModelCommit } from '../helpers/engine-model.ts';
+import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
-import { expectContentOf, type IssuedCommit, type Life, SMALL } from './engine-system.ts';
+import { engineSystem, expectContentOf, type IssuedCommit, type Life, SMALL } from './engine-system.ts';
 
 export interface ClientOptions {
   readonly env: Env;
@@ -200,6 +201,15 @@ function isExplained(error: unknown): boolean {
     error instanceof DatabaseLockedError ||
     error instanceof OutcomeUnknownError
   );
+}
+
+export function clientSystem(life: Life): SystemUnderTest<IssuedCommit> {
+  return {
+    ...engineSystem(life),
+    async workload(env, oracle, { random, world }) {
+      await new EngineClient({ env, oracle, random, life, world }).live();
+    },
+  };
 }
 
 export function mustBeExplained(error: unknown): void {

@@ -5,15 +5,10 @@
  */
 import { describe, expect, it } from 'vitest';
 import { DiskFullError, OutcomeUnknownError, SopError } from '../../src/base/errors.ts';
-import { SimulatedWorld } from '../../src/env/simulated-env.ts';
-import { SeededRandom } from '../../src/env/simulated-random.ts';
-import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
-import type { EngineApi } from '../../src/transaction/engine-api.ts';
-import { drawCommit } from '../helpers/engine-model.ts';
-import type { SystemUnderTest } from './crash-harness.ts';
-import { Oracle, type OracleState } from './crash-oracle.ts';
-import { EngineClient } from './engine-client.ts';
-import { commitOne, engineSystem, expectContentOf, expectPromises, type IssuedCommit, type Life, openSmall } from './engine-system.ts';
+import type { OracleCommit } from './crash-oracle.ts';
+import { clientSystem } from './engine-client.ts';
+import { failSync, onStage } from './engine-scenes.ts';
+import { expectContentOf, expectPromises, type IssuedCommit, type Life, openSmall } from './engine-system.ts';
 import { runFaultSweep, runFullDiskSweep, type SweepReport } from './fault-sweep.ts';
 
 const seed = Number(process.env.SOP_SEED ?? 1);
@@ -21,15 +16,6 @@ const scale = Number(process.env.SOP_RUNS ?? 1);
 
 const SMALL_LIFE: Life = { steps: 14, keys: 40, longest: 3000 };
 const LARGE_LIFE: Life = { steps: 20, keys: 200, longest: 80_000 };
-
-function clientSystem(life: Life): SystemUnderTest<IssuedCommit> {
-  return {
-    ...engineSystem(life),
-    async workload(env, oracle, { random, world }) {
-      await new EngineClient({ env, oracle, random, life, world }).live();
-    },
-  };
-}
 
 function expectWell(report: SweepReport): void {
   console.log(`seed ${report.seed}: ${report.operations} operations, ${report.runs} runs, ${report.states} states`);
@@ -53,60 +39,12 @@ describe(`an engine on a disk that refuses things (SOP_SEED=${seed})`, () => {
   }
 });
 
-interface Scene {
-  readonly world: SimulatedWorld;
-  readonly process: SimulatedProcess;
-  readonly engine: EngineApi;
-  readonly oracle: Oracle<IssuedCommit>;
-  readonly random: SeededRandom;
-  state(): OracleState<IssuedCommit>;
-  /** One commit, told to the oracle; answers its error. */
-  write(): Promise<SopError | undefined>;
-}
-
-/** An engine with some commits behind it. */
-async function onStage(sceneSeed: number, longest: number, play: (scene: Scene) => Promise<void>): Promise<void> {
-  const world = new SimulatedWorld(sceneSeed, { traceLength: 0 });
-  const process = world.startProcess();
-  const random = new SeededRandom(sceneSeed + 3);
-  const oracle = new Oracle<IssuedCommit>(() => world.operationCount);
-  let nextId = 1;
-  await world.run(async () => {
-    const engine = await openSmall(process);
-    const write = async (): Promise<SopError | undefined> => {
-      const ticket = oracle.stateAt(Number.POSITIVE_INFINITY).commits.length;
-      try {
-        await commitOne(engine, drawCommit(nextId++, random, 60, longest), oracle);
-        return undefined;
-      } catch (error) {
-        if (!(error instanceof SopError)) throw error;
-        if (!(error instanceof OutcomeUnknownError)) oracle.refused(ticket);
-        return error;
-      }
-    };
-    for (let i = 0; i < 12; i++) await write();
-    const state = (): OracleState<IssuedCommit> => oracle.stateAt(Number.POSITIVE_INFINITY);
-    await play({ world, process, engine, oracle, random, state, write });
-  });
-}
-
 describe(`an engine that meets one failure (SOP_SEED=${seed})`, () => {
   const rounds = Math.ceil(20 * scale);
 
   it('goes on in a new epoch after a sync of the log that failed', async () => {
     for (let round = 0; round < rounds; round++) {
-      await onStage(seed * 1000 + round, 2000, async ({ world, engine, random, state, write, process }) => {
-        const { epoch } = engine.stats();
-        world.fail({ operation: 'sync', path: '/log/', error: 'EIO' });
-        await Promise.all(Array.from({ length: 1 + random.below(6) }, write));
-        expect(await write()).toBeUndefined();
-        expect(engine.stats().epoch).toBeGreaterThan(epoch);
-        await expectPromises(engine, state());
-        // What a failed sync left readable is not what is on the disk.
-        world.crash({ data: 'lost', folders: 'lost', seed: 1 });
-        expect(process.alive).toBe(false);
-        await expectPromises(await openSmall(world.startProcess()), state());
-      });
+      await failSync(seed * 1000 + round);
     }
   });
 
@@ -124,7 +62,7 @@ describe(`an engine that meets one failure (SOP_SEED=${seed})`, () => {
         if (!(error instanceof OutcomeUnknownError)) return;
         unknown++;
         const again = await openSmall(process);
-        const issued = state().commits[ticket] as OracleState<IssuedCommit>['commits'][number];
+        const issued = state().commits[ticket] as OracleCommit<IssuedCommit>;
         const { transactionId } = issued.commit;
         const answer = await again.resolve(transactionId);
         if (answer === 'committed') oracle.acknowledged(issued.ticket);

@@ -58,6 +58,7 @@ const NEEDS_SPACE: readonly OperationKind[] = [
   'rename',
   'write',
   'sync',
+  'syncFolder',
   'truncate',
   'allocate',
 ];
