@@ -101,12 +101,16 @@ export class DatabaseFolder {
     return { id };
   }
 
-  /** Makes the folder and the names in it durable: whoever created them may have been killed before that. */
+  /** Makes the names in the folder and all on the way to it durable: whoever created them may have been killed before that. */
   settle(): void {
     const { files } = this.env;
     files.syncFolderSync(this.path);
     try {
-      files.syncFolderSync(parentPath(this.path));
+      let path = this.path;
+      for (let above = parentPath(path); above !== path; above = parentPath(path)) {
+        files.syncFolderSync(above);
+        path = above;
+      }
     } catch (error) {
       // One may be let into a folder that one may not open.
       if (!(error instanceof IoError) || !['EACCES', 'EPERM'].includes(String(error.details.errno))) throw error;

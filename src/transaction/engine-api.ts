@@ -79,7 +79,7 @@ export interface EngineTransaction {
   count(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number;
   /**
    * Positions `cursor` at the entry with `rank` (from zero) counted from the first key; undefined where there are fewer. Notes
-   * nothing. 
+   * nothing.
    */
   seekRank(storeId: number, rank: number, cursor: EntryCursor): FindResult;
 
@@ -141,7 +141,12 @@ export interface EngineStats {
   readonly rootNumber: number;
   readonly sizeBytes: { readonly log: number; readonly segments: number; readonly live: number };
   readonly segments: number;
-  readonly cache: { readonly limitBytes: number; readonly usedBytes: number; readonly hits: number; readonly misses: number };
+  readonly cache: {
+    readonly limitBytes: number;
+    readonly usedBytes: number;
+    readonly hits: number;
+    readonly misses: number;
+  };
   readonly memoryTable: { readonly usedBytes: number; readonly limitBytes: number; readonly frozen: number };
   readonly commits: number;
   readonly conflicts: number;

@@ -24,12 +24,7 @@ import { encodeReclaim } from '../storage/reclaim.ts';
 import { findRelocations, NO_RELOCATIONS } from '../storage/relocation.ts';
 import { encodeRoot } from '../storage/root.ts';
 import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
-import {
-  SEGMENT_IMAGES,
-  SEGMENT_VALUES,
-  type SegmentFactory,
-  SegmentWriter,
-} from '../storage/segment-writer.ts';
+import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import { chooseVictims } from '../storage/space.ts';
 import { SEGMENT_STORE } from '../storage/system-stores.ts';
@@ -403,7 +398,10 @@ export class Maintenance {
   #idle(): void {
     const { env, log, state } = this.#host;
     const quietMs = env.clock.monotonicMs() - this.#lastCommitMs;
-    if (quietMs < IDLE_NOTE_MS || this.#combiner.busy) return this.#armIdle(IDLE_NOTE_MS);
+    if (quietMs < IDLE_NOTE_MS || this.#combiner.busy) {
+      this.#armIdle(IDLE_NOTE_MS);
+      return;
+    }
     if (!this.#noted && log.idle && log.failed === undefined) {
       this.#noted = true;
       try {
@@ -413,7 +411,10 @@ export class Maintenance {
       }
     }
     if (state.active.usedBytes < IDLE_CHECKPOINT_BYTES && state.active.allRuns().length === 0) return;
-    if (quietMs < IDLE_CHECKPOINT_MS) return this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
+    if (quietMs < IDLE_CHECKPOINT_MS) {
+      this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
+      return;
+    }
     this.request();
   }
 }

@@ -1,12 +1,3 @@
-/**
- * One transaction: a snapshot, a write buffer per store, a read set, a commit request. States only go forward:
- * open, committing, committed or rolled back.
- *
- *  1. Reads take no lock and see: own changes, then the view as of the snapshot.
- *  2. What is read is noted before its answer is handed out; what its own changes answered is not.
- *  3. Data outside the log (large values, runs) is durable before the request that names it is submitted.
- */
-import { compareBytes } from '../base/bytes.ts';
 import {
   AbortedError,
   LimitExceededError,
@@ -27,13 +18,12 @@ import { LayeredCursor } from '../storage/layered-cursor.ts';
 import { fewLayers } from '../storage/run-layers.ts';
 import type { Segments } from '../storage/segments.ts';
 import type { SegmentWriter } from '../storage/segment-writer.ts';
-import { type SnapshotReader } from '../storage/snapshot-reader.ts';
+import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { appendValue, readValue, readValueSync } from '../storage/value-log.ts';
 import type { View } from '../storage/view.ts';
 import { PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
 import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
-import { TreeCursor } from '../tree/tree-cursor.ts';
 import {
   ABSENT,
   type BeginOptions,
@@ -43,6 +33,7 @@ import {
   NOT_LOADED,
   type TransactionKind,
 } from './engine-api.ts';
+import { countByScan, isAtOrAfter, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
 import { type SpillContext, StoreSpill } from './spill.ts';
 
 /** What a transaction needs of its engine. */
@@ -129,8 +120,10 @@ export class Transaction implements EngineTransaction {
   settled(): Promise<void> {
     if (this.#state === 'committed' || this.#state === 'rolled back') return Promise.resolve();
     return new Promise((resolve) => {
-      (this.#onCommit ??= []).push(() => resolve());
-      (this.#onRollback ??= []).push(() => resolve());
+      this.#onCommit ??= [];
+      this.#onCommit.push(() => resolve());
+      this.#onRollback ??= [];
+      this.#onRollback.push(() => resolve());
     });
   }
 
@@ -215,24 +208,23 @@ export class Transaction implements EngineTransaction {
     this.#mustBeOpen();
     const { reader } = this.#host;
     const own = this.#changesOf(storeId);
-    if (own?.spill !== undefined || reader.hasRuns(this.view, storeId)) return this.#countByScan(storeId, lower, upper);
+    if (own?.spill !== undefined || reader.hasRuns(this.view, storeId))
+      return countByScan(this.cursor(storeId), lower, upper);
     const below = reader.count(this.view, this.snapshot, storeId, lower, upper, this.waits);
     if (below < 0 || own === undefined || own.buffer.isEmpty) return below;
     const index = own.buffer.index;
-    return reader.countOver(index, this.view, this.snapshot, storeId, lower, upper, this.waits, 0, below, PENDING_NUMBER);
-  }
-
-  /** Where runs are among the layers nobody keeps sums: one by one. Rare, and blocks on a miss. */
-  #countByScan(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): number {
-    const cursor = this.cursor(storeId);
-    cursor.waits = true;
-    let count = 0;
-    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
-    for (; step === AT; step = cursor.next()) {
-      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
-      count++;
-    }
-    return count;
+    return reader.countOver(
+      index,
+      this.view,
+      this.snapshot,
+      storeId,
+      lower,
+      upper,
+      this.waits,
+      0,
+      below,
+      PENDING_NUMBER,
+    );
   }
 
   seekRank(storeId: number, rank: number, cursor: EntryCursor): FindResult {
@@ -240,48 +232,16 @@ export class Transaction implements EngineTransaction {
     const { reader } = this.#host;
     const tree = reader.tree(this.view.root, storeId);
     cursor.waits = true;
-    const own = this.#changesOf(storeId);
-    const treeOnly = own === undefined && reader.isTreeOnly(this.view, this.snapshot, storeId);
-    if (treeOnly) {
-      if (tree === undefined || rank >= tree.root.entries) return ABSENT;
-      return this.#seekTreeRank(tree, rank, cursor) ? FOUND : ABSENT;
-    }
     if (tree === undefined) return stepForward(cursor, cursor.first() === AT, rank);
-    return this.#seekRankOver(storeId, tree, rank, cursor);
-  }
-
-  /** Halves the tree's ranks to the last key with no more than `rank` entries before it, then goes on by steps. */
-  #seekRankOver(storeId: number, tree: { root: { entries: number } }, rank: number, cursor: EntryCursor): FindResult {
-    const at = new TreeCursor(this.#host.reader.cache, this.#host.reader.tree(this.view.root, storeId));
-    at.waits = true;
+    const isTreeOnly = this.#changesOf(storeId) === undefined && reader.isTreeOnly(this.view, this.snapshot, storeId);
+    if (isTreeOnly) return seekTreeRank(reader.cache, tree, rank, cursor);
     const waits = this.waits;
     this.waits = true;
-    let low = 0;
-    let high = tree.root.entries;
-    let before = 0;
-    let from: Uint8Array | undefined;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      at.seekRank(middle);
-      const key = at.keyBytes.slice(at.keyStart, at.keyEnd);
-      const count = this.count(storeId, undefined, key);
-      if (count <= rank) {
-        low = middle + 1;
-        before = count;
-        from = key;
-      } else high = middle;
+    try {
+      return seekRankOver(reader.cache, tree, rank, cursor, (key) => this.count(storeId, undefined, key));
+    } finally {
+      this.waits = waits;
     }
-    this.waits = waits;
-    const step = from === undefined ? cursor.first() : cursor.seek(from, 0, from.length);
-    return stepForward(cursor, step === AT, rank - before);
-  }
-
-  #seekTreeRank(tree: ConstructorParameters<typeof TreeCursor>[1], rank: number, cursor: EntryCursor): boolean {
-    const at = new TreeCursor(this.#host.reader.cache, tree);
-    at.waits = true;
-    if (at.seekRank(rank) !== AT) return false;
-    const key = at.keyBytes.slice(at.keyStart, at.keyEnd);
-    return cursor.seek(key, 0, key.length) === AT;
   }
 
   readValueSync(cell: Uint8Array, start: number, end: number): Uint8Array {
@@ -383,12 +343,14 @@ export class Transaction implements EngineTransaction {
 
   onCommit(fn: (number: number) => void): void {
     this.#mustBeOpen();
-    (this.#onCommit ??= []).push(fn);
+    this.#onCommit ??= [];
+    this.#onCommit.push(fn);
   }
 
   onRollback(fn: (reason: unknown) => void): void {
     this.#mustBeOpen();
-    (this.#onRollback ??= []).push(fn);
+    this.#onRollback ??= [];
+    this.#onRollback.push(fn);
   }
 
   commit(): Promise<number> {
@@ -398,7 +360,8 @@ export class Transaction implements EngineTransaction {
       return Promise.resolve(this.snapshot);
     }
     this.#state = 'committing';
-    if (this.#valueSegments === undefined && this.#changes.every((one) => one.spill === undefined)) return this.#submit();
+    if (this.#valueSegments === undefined && this.#changes.every((one) => one.spill === undefined))
+      return this.#submit();
     return this.#syncData().then(
       () => this.#submit(),
       (error: unknown) => {
@@ -427,7 +390,11 @@ export class Transaction implements EngineTransaction {
         this.#host.submit(this.#makeRequest(committed, failed));
       } catch (cause) {
         // Nobody knows how far it came; whoever closes the database must not wait for it.
-        failed(new OutcomeUnknownError(this.id, `committing transaction ${this.id} failed half way; ask with resolve`, { cause }));
+        failed(
+          new OutcomeUnknownError(this.id, `committing transaction ${this.id} failed half way; ask with resolve`, {
+            cause,
+          }),
+        );
       }
     });
   }
@@ -509,7 +476,10 @@ export class Transaction implements EngineTransaction {
   }
 
   #mustBeOpen(): void {
-    if (this.#state === 'open') return this.#host.mustBeUsable();
+    if (this.#state === 'open') {
+      this.#host.mustBeUsable();
+      return;
+    }
     if (this.#reason instanceof TimeoutError || this.#reason instanceof AbortedError) throw this.#reason;
     throw new TransactionEndedError(`the transaction is ${this.#state}; begin a new one`, {
       details: { state: this.#state },
@@ -548,13 +518,17 @@ export class Transaction implements EngineTransaction {
 
   #limitTime(timeoutMs: number): void {
     this.#timer = this.#host.env.timers.after(timeoutMs, () => {
-      this.rollback(new TimeoutError(`the transaction took longer than its ${timeoutMs} ms`, { details: { timeoutMs } }));
+      this.rollback(
+        new TimeoutError(`the transaction took longer than its ${timeoutMs} ms`, { details: { timeoutMs } }),
+      );
     });
   }
 
   #obey(signal: AbortSignal): void {
-    const abort = (): void => this.rollback(new AbortedError('the transaction was aborted by its signal', { cause: signal.reason }));
-    if (signal.aborted) throw new AbortedError('the signal was aborted before the transaction began', { cause: signal.reason });
+    const abort = (): void =>
+      this.rollback(new AbortedError('the transaction was aborted by its signal', { cause: signal.reason }));
+    if (signal.aborted)
+      throw new AbortedError('the signal was aborted before the transaction began', { cause: signal.reason });
     signal.addEventListener('abort', abort, { once: true });
     this.#unsubscribe = () => signal.removeEventListener('abort', abort);
   }
@@ -566,16 +540,6 @@ const NOT_OWN = 3;
 function existenceFlags(existed: boolean | undefined): number {
   if (existed === undefined) return 0;
   return existed ? RECORD_KNOWN | RECORD_EXISTED : RECORD_KNOWN;
-}
-
-function isAtOrAfter(cursor: EntryCursor, bound: Uint8Array): boolean {
-  return compareBytes(cursor.keyBytes, cursor.keyStart, cursor.keyEnd, bound, 0, bound.length) >= 0;
-}
-
-function stepForward(cursor: EntryCursor, isAt: boolean, steps: number): FindResult {
-  let at = isAt;
-  for (let left = steps; at && left > 0; left--) at = cursor.next() === AT;
-  return at ? FOUND : ABSENT;
 }
 
 /** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */

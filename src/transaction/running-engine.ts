@@ -1,0 +1,520 @@
+/**
+ * An open database as the store floor holds it: folder, log, state, combiner and maintenance put together.
+ *
+ * Life of a commit: `Transaction.commit` syncs what lies outside the log, hands a request to the `Combiner`, which validates
+ * it, writes it into a batch, appends and syncs the batch, enters its changes into the active memory table and answers.
+ * After a failed append the log is opened anew (a new epoch) and root and tables are rebuilt from it.
+ */
+import { alignUp } from '../base/bytes.ts';
+import {
+  ClosedError,
+  DiskFullError,
+  InvalidArgumentError,
+  ReadOnlyError,
+  SnapshotTooOldError,
+} from '../base/errors.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
+import { Combiner, type CombinerHost } from '../commit/combiner.ts';
+import type { CommitRequest } from '../commit/commit-request.ts';
+import type { Env } from '../env/env.ts';
+import { KIND_DEATH, KIND_USER } from '../log/batch.ts';
+import { type CommitLog, LogSealedError } from '../log/commit-log.ts';
+import { listEpochs } from '../log/epoch-file.ts';
+import { type LogOpening, openLog } from '../log/log-recovery.ts';
+import { ImageCache } from '../node/image-cache.ts';
+import { type DatabaseFolder, toHex } from '../storage/database-folder.ts';
+import { DatabaseState } from '../storage/database-state.ts';
+import { MemoryTablePool, type MemoryTable } from '../storage/memory-table.ts';
+import { decodeRoot, EMPTY_ROOT, type RootRecord } from '../storage/root.ts';
+import { Segments } from '../storage/segments.ts';
+import { SegmentFactory, type SegmentWriter } from '../storage/segment-writer.ts';
+import { FOUND, SnapshotReader } from '../storage/snapshot-reader.ts';
+import { TRANSACTION_STORE } from '../storage/system-stores.ts';
+import { parseTransactionId, writerKey } from '../storage/transaction-ids.ts';
+import { verifyDatabase } from '../storage/verify.ts';
+import { View } from '../storage/view.ts';
+import { WriteBufferPool } from '../storage/write-buffer.ts';
+import type {
+  BeginOptions,
+  EngineApi,
+  EngineOptions,
+  EngineStats,
+  TransactionKind,
+  VerifyProgress,
+  VerifyReport,
+} from './engine-api.ts';
+import { Maintenance, type MaintenanceHost } from './maintenance.ts';
+import type { SpillContext } from './spill.ts';
+import { Transaction, type TransactionHost } from './transaction.ts';
+
+const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
+const DEFAULT_TABLE_BYTES = 64 * 1024 * 1024;
+const MIN_TABLE_BYTES = 64 * 1024;
+const MAX_SPILL_BYTES = 16 * 1024 * 1024;
+/** What a segment's writer collects before it writes. */
+const MAX_BUFFER_BYTES = 1024 * 1024;
+/** A lone client's commits run on the calling thread; now and then the event loop gets its turn all the same. */
+const TURN_MS = 8;
+/** On closing, a log longer than this is checkpointed, so that the next opening is quick. */
+const CLOSE_CHECKPOINT_BYTES = 256 * 1024;
+
+/** What opening found. */
+export interface Opened {
+  readonly env: Env;
+  readonly options: EngineOptions;
+  readonly folder: DatabaseFolder;
+  readonly databaseId: Uint8Array;
+  readonly writer: number;
+  readonly opening: LogOpening;
+  readonly ownerAlive: boolean;
+}
+
+/** Whether a writer has been at work beside a reader, or since it opened: what it misses then was reclaimed. */
+function changedSince({ env, folder, ownerAlive }: Opened): () => boolean {
+  const newest = (): number | undefined => listEpochs(env.files, folder.path).at(-1);
+  const before = newest();
+  return () => ownerAlive || folder.hasLiveOwner() || newest() !== before;
+}
+
+/** For what is done after an error that counts more. */
+export async function ignoringErrors(work: () => Promise<void> | undefined | void): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // The first error is the one to tell.
+  }
+}
+
+export function logOptions({ logReserveBytes }: EngineOptions): { reserveBytes?: number } {
+  return logReserveBytes === undefined ? {} : { reserveBytes: logReserveBytes };
+}
+
+export class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost {
+  readonly env: Env;
+  readonly readOnly: boolean;
+  readonly databaseId: Uint8Array;
+  readonly writer: number;
+  readonly segments: Segments;
+  readonly cache: ImageCache;
+  readonly reader: SnapshotReader;
+  readonly state: DatabaseState;
+  readonly buffers = new WriteBufferPool();
+  readonly factory: SegmentFactory;
+  readonly spillBytes: number;
+  generation = 0;
+  readonly #options: EngineOptions;
+  readonly #folder: DatabaseFolder;
+  readonly #combiner: Combiner | undefined;
+  readonly #maintenance: Maintenance | undefined;
+  readonly #open = new Set<Transaction>();
+  #log: CommitLog | undefined;
+  #recovered = new Map<number, number>();
+  #openWrites = 0;
+  #counter = 0;
+  /** Bytes of values written since a checkpoint last counted them. */
+  #valueBytes = 0;
+  #valuesCountedAt = 0;
+  #commits = 0;
+  #conflicts = 0;
+  #lastTurnMs: number;
+  #turnAsked = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(opened: Opened) {
+    const { env, options, folder, opening } = opened;
+    this.env = env;
+    this.readOnly = options.readOnly === true;
+    this.databaseId = opened.databaseId;
+    this.writer = opened.writer;
+    this.#options = options;
+    this.#folder = folder;
+    this.#log = opening.log;
+    this.#lastTurnMs = env.clock.monotonicMs();
+    const tableBytes = Math.max(MIN_TABLE_BYTES, options.tableBytes ?? DEFAULT_TABLE_BYTES);
+    this.spillBytes = Math.min(MAX_SPILL_BYTES, tableBytes / 4);
+    this.segments = new Segments(env, folder.data);
+    if (this.readOnly) this.segments.missingIsTooOld = changedSince(opened);
+    const bufferBytes = Math.min(MAX_BUFFER_BYTES, alignUp(tableBytes / 4, LOG_ALIGNMENT));
+    this.factory = new SegmentFactory(env, this.segments, opened.databaseId, opened.writer, bufferBytes);
+    this.cache = new ImageCache({
+      limitBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+      reader: this.segments,
+      names: this.segments,
+    });
+    this.reader = new SnapshotReader(this.cache);
+    try {
+      this.state = new DatabaseState({
+        pool: new MemoryTablePool({ arenaBytes: tableBytes }),
+        segments: this.segments,
+        runs: this.reader.runContext,
+        root: this.#rootOf(opening),
+        loadIds: (writer) => this.#readRootRow(TRANSACTION_STORE, writerKey(writer)),
+      });
+      this.state.ids.begin(this.writer);
+      this.state.replay(opening.replay());
+    } catch (error) {
+      this.segments.close();
+      throw error;
+    }
+    opening.close();
+    if (opening.log !== undefined) {
+      this.#combiner = new Combiner(this);
+      this.#maintenance = new Maintenance(this, this.#combiner);
+      if (this.state.frozen.length > 0) this.#maintenance.request();
+    }
+  }
+
+  get folder(): string {
+    return this.#folder.path;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  get log(): CommitLog {
+    return this.#log as CommitLog;
+  }
+
+  // ---- transactions ----
+
+  begin(kind: TransactionKind, options: BeginOptions = {}): Transaction {
+    this.mustBeUsable();
+    if (kind === 'write' && this.readOnly) {
+      throw new ReadOnlyError(`${this.folder} was opened with readOnly: only read transactions can begin`);
+    }
+    const transaction = new Transaction(this, kind, this.state.view, this.state.durable, options);
+    this.state.views.acquire();
+    this.#open.add(transaction);
+    if (kind === 'write') this.#openWrites++;
+    return transaction;
+  }
+
+  ended(transaction: Transaction): void {
+    this.#open.delete(transaction);
+    if (transaction.kind === 'write') this.#openWrites--;
+    const { state } = this;
+    if (state.views.release(transaction.view)) {
+      state.viewReleased(transaction.view);
+      this.#maintenance?.reclaim();
+    }
+    if (state.hasHistory) state.forgetHistory(this.#oldestWriteSnapshot());
+  }
+
+  #oldestWriteSnapshot(): number {
+    let oldest = this.state.durable;
+    for (const transaction of this.#open)
+      if (transaction.kind === 'write') oldest = Math.min(oldest, transaction.snapshot);
+    return oldest;
+  }
+
+  mustBeUsable(): void {
+    if (this.#closing !== undefined) throw new ClosedError();
+  }
+
+  nextCounter(): number {
+    return ++this.#counter;
+  }
+
+  segmentsInUse(): Set<number> {
+    const inUse = new Set<number>();
+    for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
+    return inUse;
+  }
+
+  get values(): SegmentWriter | undefined {
+    return this.#maintenance?.values;
+  }
+
+  get spill(): SpillContext | undefined {
+    const values = this.values;
+    return values && { cache: this.cache, factory: this.factory, runs: this.reader.runContext, values };
+  }
+
+  submit(request: CommitRequest): void {
+    (this.#combiner as Combiner).submit(request, this.#openWrites === 1 && !this.#loopNeedsTurn());
+  }
+
+  /** Whether the event loop, or a merge that falls behind, must get a turn before the next commit. */
+  #loopNeedsTurn(): boolean {
+    if ((this.#maintenance as Maintenance).isBehind) return true;
+    const now = this.env.clock.monotonicMs();
+    if (now - this.#lastTurnMs < TURN_MS) return false;
+    if (!this.#turnAsked) {
+      this.#turnAsked = true;
+      this.env.timers.nextTurn(() => {
+        this.#turnAsked = false;
+        this.#lastTurnMs = this.env.clock.monotonicMs();
+      });
+    }
+    return true;
+  }
+
+  // ---- what the combiner asks ----
+
+  get checkedTables(): readonly MemoryTable[] {
+    return this.state.checkedTables;
+  }
+
+  get oldestChecked(): number {
+    return this.state.oldestChecked;
+  }
+
+  get activeTable(): MemoryTable {
+    return this.state.active;
+  }
+
+  tableFull(byteLength: number): void {
+    (this.#maintenance as Maintenance).request(byteLength);
+  }
+
+  advance(number: number): void {
+    this.state.durable = number;
+  }
+
+  noteCommitted(request: CommitRequest, number: number): void {
+    if (request.kind === KIND_USER) {
+      this.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
+      this.#commits++;
+      if (request.runs.length > 0) (this.#maintenance as Maintenance).noteRuns();
+    }
+    (this.#maintenance as Maintenance).noteCommit();
+  }
+
+  noteConflict(): void {
+    this.#conflicts++;
+  }
+
+  checkSize(byteLength: number): void {
+    const limit = this.#options.maxSizeBytes;
+    if (limit === undefined) return;
+    const maintenance = this.#maintenance as Maintenance;
+    maintenance.loadSpace();
+    if (this.#valuesCountedAt !== maintenance.checkpoints) {
+      this.#valuesCountedAt = maintenance.checkpoints;
+      this.#valueBytes = 0;
+    }
+    const size = this.state.space.totalBytes + this.state.tableBytes + this.#valueBytes + byteLength;
+    if (size <= limit) return;
+    maintenance.request();
+    throw new DiskFullError(`the database would grow past its maxSizeBytes of ${limit}`, {
+      details: { limit: 'maxSizeBytes', allowed: limit, found: size },
+    });
+  }
+
+  /** A value is about to be written to a segment, which no row counts before the next checkpoint. */
+  checkValueSize(byteLength: number): void {
+    this.checkSize(byteLength);
+    this.#valueBytes += byteLength;
+  }
+
+  async recover(cause: unknown): Promise<void> {
+    this.generation++;
+    const log = this.log;
+    // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
+    if (log.failed instanceof LogSealedError) throw log.failed;
+    const isLogSound = log.failed === undefined;
+    const common = {
+      env: this.env,
+      folder: this.folder,
+      databaseId: this.databaseId,
+      writer: this.writer,
+      ...logOptions(this.#options),
+    };
+    const provenNumber = log.durableNumber;
+    if (!isLogSound) await log.close().catch(() => {});
+    const opening = isLogSound
+      ? await openLog({ ...common, mode: 'read', ownerAlive: true, provenNumber })
+      : await openLog({ ...common, mode: 'write', provenNumber });
+    try {
+      this.#recovered = this.state.rebuild(this.#rootOf(opening), opening.replay(), this.writer);
+    } catch (error) {
+      await ignoringErrors(() => opening.log?.close());
+      throw error;
+    } finally {
+      opening.close();
+    }
+    if (opening.log !== undefined) this.#log = opening.log;
+    this.backgroundError(cause);
+  }
+
+  wasCommitted(request: CommitRequest): number | undefined {
+    return this.#recovered.get(request.idCounter);
+  }
+
+  readonly backgroundError = (error: unknown): void => {
+    try {
+      this.#options.onBackgroundError?.(error);
+    } catch {
+      // Who was to be told of errors makes some: there is nobody left to tell.
+    }
+  };
+
+  #rootOf(opening: LogOpening): RootRecord {
+    return opening.root === undefined ? EMPTY_ROOT : decodeRoot(opening.root, this.segments);
+  }
+
+  // ---- rows, ids ----
+
+  readRow(storeId: number, key: Uint8Array): Uint8Array | undefined {
+    const { reader, state } = this;
+    if (reader.find(state.view, state.durable, storeId, key, 0, key.length, true) !== FOUND) return undefined;
+    return reader.cellBytes.slice(reader.cellStart, reader.cellEnd);
+  }
+
+  /** A row as of the root alone: what the log says after it is being replayed. */
+  #readRootRow(storeId: number, key: Uint8Array): Uint8Array | undefined {
+    const { root } = this.state.view;
+    const { reader } = this;
+    const found = reader.find(new View(root, []), root.record.covered, storeId, key, 0, key.length, true);
+    return found === FOUND ? reader.cellBytes.slice(reader.cellStart, reader.cellEnd) : undefined;
+  }
+
+  newStoreId(): number {
+    return this.state.nextStoreId++;
+  }
+
+  async resolve(transactionId: string): Promise<'committed' | 'aborted'> {
+    this.mustBeUsable();
+    const id = parseTransactionId(transactionId);
+    if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
+    if (id.writer === this.writer) {
+      if (id.counter > this.#counter)
+        throw new InvalidArgumentError(`${transactionId} was given to no transaction yet`);
+      await this.#settled(transactionId);
+    }
+    const outcome = this.state.ids.outcome(id.writer, id.counter);
+    if (outcome === undefined) {
+      throw new SnapshotTooOldError(
+        `transaction ${transactionId} is too old: whether it committed is not known any more`,
+      );
+    }
+    if (outcome === 'committed') return 'committed';
+    // Who can not log the death can not promise that it stays dead: its writer may be about to commit it.
+    if (this.#combiner === undefined) {
+      throw new ReadOnlyError(
+        `transaction ${transactionId} is not seen here; only an opening for writing can settle that it never will be`,
+      );
+    }
+    await this.#combiner.control(KIND_DEATH, new Uint8Array(0), id.writer, id.counter);
+    return 'aborted';
+  }
+
+  /** A transaction still open is rolled back, so that its answer can be one for ever; one on its way is waited for. */
+  async #settled(transactionId: string): Promise<void> {
+    for (const transaction of this.#open) {
+      if (!transaction.hasId(transactionId)) continue;
+      if (!transaction.ended) transaction.rollback();
+      else await transaction.settled();
+    }
+  }
+
+  // ---- upkeep ----
+
+  async checkpoint(): Promise<void> {
+    this.mustBeUsable();
+    await this.#mustMaintenance().checkpoint();
+  }
+
+  async compact(): Promise<void> {
+    this.mustBeUsable();
+    await this.#mustMaintenance().compact();
+  }
+
+  #mustMaintenance(): Maintenance {
+    if (this.#maintenance === undefined) throw new ReadOnlyError(`${this.folder} was opened with readOnly`);
+    return this.#maintenance;
+  }
+
+  async verify(
+    options: { onProgress?: (progress: VerifyProgress) => void; signal?: AbortSignal } = {},
+  ): Promise<VerifyReport> {
+    this.mustBeUsable();
+    const transaction = this.begin('read');
+    try {
+      return await verifyDatabase({
+        env: this.env,
+        view: transaction.view,
+        snapshot: transaction.snapshot,
+        cache: this.cache,
+        segments: this.segments,
+        reader: this.reader,
+        ...options,
+      });
+    } finally {
+      transaction.rollback();
+    }
+  }
+
+  stats(): EngineStats {
+    this.mustBeUsable();
+    const { state, cache } = this;
+    const { hits, misses, usedBytes, limitBytes } = cache.stats;
+    let oldestSnapshot = state.durable;
+    for (const transaction of this.#open) oldestSnapshot = Math.min(oldestSnapshot, transaction.snapshot);
+    return {
+      databaseId: toHex(this.databaseId),
+      number: state.durable,
+      epoch: this.#log?.epoch ?? 0,
+      rootNumber: state.view.root.record.covered,
+      sizeBytes: { ...this.#folderBytes(), live: state.space.liveBytes },
+      segments: state.space.segments.size,
+      cache: { limitBytes, usedBytes, hits, misses },
+      memoryTable: {
+        usedBytes: state.active.usedBytes,
+        limitBytes: state.active.capacityBytes,
+        frozen: state.frozen.length,
+      },
+      commits: this.#commits,
+      conflicts: this.#conflicts,
+      batches: this.#combiner?.batches ?? 0,
+      checkpoints: this.#maintenance?.checkpoints ?? 0,
+      openTransactions: this.#open.size,
+      oldestSnapshot,
+    };
+  }
+
+  #folderBytes(): { log: number; segments: number } {
+    const { files } = this.env;
+    const sum = (folder: string): number =>
+      files.list(folder).reduce((total, name) => total + (files.status(`${folder}/${name}`)?.sizeBytes ?? 0), 0);
+    return { log: sum(`${this.folder}/log`), segments: sum(this.#folder.data) };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const reason = new ClosedError('the database was closed while the transaction was open');
+    for (const transaction of [...this.#open]) transaction.rollback(reason);
+    // Whatever goes wrong on the way: files and lock are given back, and the first error is told.
+    const errors: unknown[] = [];
+    const attempt = async (work: () => Promise<void> | void): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        errors.push(error);
+      }
+    };
+    if (this.#combiner !== undefined && this.#maintenance !== undefined) {
+      await this.#finishCommits(this.#combiner, this.#maintenance);
+      await attempt(() => (this.#maintenance as Maintenance).stop());
+      this.#combiner.stop(new ClosedError());
+      await attempt(() => this.log.close());
+      await attempt(() => this.#folder.unregisterMember(this.writer));
+    }
+    await attempt(() => this.segments.close());
+    await attempt(() => this.#folder.unlock());
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Lets what is being committed end, data being synced before it included. A long log is merged, for a quick opening. */
+  async #finishCommits(combiner: Combiner, maintenance: Maintenance): Promise<void> {
+    await Promise.all([...this.#open].map((transaction) => transaction.settled()));
+    await combiner.drained();
+    if (this.state.active.usedBytes <= CLOSE_CHECKPOINT_BYTES || this.log.failed !== undefined) return;
+    await maintenance.checkpoint().catch((error: unknown) => this.backgroundError(error));
+  }
+}
