@@ -42,6 +42,8 @@ export function isMissing(error: unknown): boolean {
   return error instanceof IoError && (error.details.errno === 'ENOENT' || error.details.errno === 'ENOTDIR');
 }
 
+const CANNOT_BE_SYNCED: readonly string[] = ['EACCES', 'EPERM', 'EINVAL', 'ENOSYS', 'ENOTSUP', 'EROFS'];
+
 /** A random non-zero u48. */
 export function randomWriter(env: Env): number {
   const bytes = new Uint8Array(6);
@@ -112,8 +114,8 @@ export class DatabaseFolder {
         path = above;
       }
     } catch (error) {
-      // One may be let into a folder that one may not open.
-      if (!(error instanceof IoError) || !['EACCES', 'EPERM'].includes(String(error.details.errno))) throw error;
+      // One may be let into a folder that one may not open, and not every file system syncs folders.
+      if (!(error instanceof IoError) || !CANNOT_BE_SYNCED.includes(String(error.details.errno))) throw error;
     }
   }
 

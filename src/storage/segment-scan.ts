@@ -48,7 +48,8 @@ class SegmentWindow {
   async skipPadding(offset: number): Promise<number> {
     const next = Math.min(alignUp(offset + 1, LOG_ALIGNMENT), this.sizeBytes);
     const at = await this.view(offset, next - offset);
-    for (let i = 0; i < next - offset; i++) if (this.bytes[at + i] !== 0) this.damaged(offset, 'neither data nor padding');
+    for (let i = 0; i < next - offset; i++)
+      if (this.bytes[at + i] !== 0) this.damaged(offset, 'neither data nor padding');
     return next;
   }
 
@@ -97,7 +98,8 @@ export async function scanImages(
       continue;
     }
     const length = readU32(window.bytes, at + 8);
-    if (length < IMAGE_HEADER_BYTES || length > LONGEST_IMAGE_BYTES || length % 8 !== 0) window.damaged(offset, 'a damaged image');
+    if (length < IMAGE_HEADER_BYTES || length > LONGEST_IMAGE_BYTES || length % 8 !== 0)
+      window.damaged(offset, 'a damaged image');
     at = await window.view(offset, length);
     if (at < 0) window.damaged(offset, 'an image cut short');
     visit({

@@ -148,7 +148,7 @@ export class Segments implements SegmentNames, ImageReader {
     try {
       this.env.files.remove(this.path(index));
     } catch (error) {
-      if (!(error instanceof IoError) || error.details['errno'] !== 'ENOENT') throw error;
+      if (!(error instanceof IoError) || error.details.errno !== 'ENOENT') throw error;
     }
   }
 
@@ -180,14 +180,17 @@ export class Segments implements SegmentNames, ImageReader {
     try {
       return this.env.files.open(path, { mode: 'read' });
     } catch (error) {
-      if (!(error instanceof IoError) || error.details['errno'] !== 'ENOENT') throw error;
+      if (!(error instanceof IoError) || error.details.errno !== 'ENOENT') throw error;
       if (this.missingIsTooOld() || this.#removed.has(index)) {
         throw new SnapshotTooOldError('the snapshot needs data that was reclaimed since; begin a new transaction', {
           cause: error,
           details: { file: path },
         });
       }
-      throw new CorruptionError(`segment file ${path} is missing`, { cause: error, details: { file: path, offset: 0 } });
+      throw new CorruptionError(`segment file ${path} is missing`, {
+        cause: error,
+        details: { file: path, offset: 0 },
+      });
     }
   }
 
@@ -205,8 +208,11 @@ export class Segments implements SegmentNames, ImageReader {
 
   #tooShort(index: number, offset: number, wanted: number, got: number): CorruptionError {
     const file = this.path(index);
-    return new CorruptionError(`${file} ends before offset ${offset + wanted}: ${wanted} bytes expected, ${got} found`, {
-      details: { file, offset, expected: wanted, found: got },
-    });
+    return new CorruptionError(
+      `${file} ends before offset ${offset + wanted}: ${wanted} bytes expected, ${got} found`,
+      {
+        details: { file, offset, expected: wanted, found: got },
+      },
+    );
   }
 }

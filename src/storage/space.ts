@@ -153,7 +153,12 @@ const TOLERATED_DEAD_BYTES = 4 * 1024 * 1024;
  * must be copied passes `budgetBytes` (one segment is always taken). `eager` tolerates nothing but nearly full segments.
  * `inUse`: segments that open transactions will refer to.
  */
-export function chooseVictims(space: Space, inUse: ReadonlySet<number>, budgetBytes: number, eager: boolean): VictimChoice {
+export function chooseVictims(
+  space: Space,
+  inUse: ReadonlySet<number>,
+  budgetBytes: number,
+  eager: boolean,
+): VictimChoice {
   const candidates: { index: number; row: SegmentSpace }[] = [];
   let dead = 0;
   let live = 0;

@@ -84,7 +84,8 @@ export function encodeWriterIds(ids: WriterIds): Uint8Array {
 
 export function decodeWriterIds(cell: Uint8Array): WriterIds {
   const count = cell.length < ROW_FIXED_BYTES ? -1 : readU16(cell, 19);
-  if (count < 0 || cell.length !== ROW_FIXED_BYTES + count * 6) throw new CorruptionError('a row of transaction ids is malformed');
+  if (count < 0 || cell.length !== ROW_FIXED_BYTES + count * 6)
+    throw new CorruptionError('a row of transaction ids is malformed');
   const ids = new WriterIds();
   ids.floor = readU48(cell, 1);
   ids.last = readU48(cell, 7);

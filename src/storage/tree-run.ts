@@ -24,7 +24,12 @@ export interface RunContext {
 
 const FIXED_BYTES = HANDLE_BYTES + 4;
 
-export function encodeRunDescriptor(root: Handle, names: SegmentNames, first: Uint8Array, last: Uint8Array): Uint8Array {
+export function encodeRunDescriptor(
+  root: Handle,
+  names: SegmentNames,
+  first: Uint8Array,
+  last: Uint8Array,
+): Uint8Array {
   const bytes = new Uint8Array(FIXED_BYTES + first.length + last.length);
   encodeHandle(root, names, bytes, 0);
   writeU16(bytes, HANDLE_BYTES, first.length);
@@ -53,14 +58,7 @@ export class TreeRun implements Run {
   readonly #first: Uint8Array;
   readonly #last: Uint8Array;
 
-  constructor(
-    context: RunContext,
-    storeId: number,
-    root: Handle,
-    first: Uint8Array,
-    last: Uint8Array,
-    number: number,
-  ) {
+  constructor(context: RunContext, storeId: number, root: Handle, first: Uint8Array, last: Uint8Array, number: number) {
     this.#context = context;
     this.storeId = storeId;
     this.number = number;

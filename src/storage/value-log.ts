@@ -100,7 +100,8 @@ function checkedBuffer(segments: Segments, reference: ValueReference): Uint8Arra
 }
 
 function checkValue(segments: Segments, reference: ValueReference, value: Uint8Array): Uint8Array {
-  if (crc32c(value, 0, value.length) !== reference.crc) throw damaged(segments, reference, 'a value fails its checksum');
+  if (crc32c(value, 0, value.length) !== reference.crc)
+    throw damaged(segments, reference, 'a value fails its checksum');
   return value;
 }
 

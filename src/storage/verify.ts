@@ -106,7 +106,11 @@ class Verifier {
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
       const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
       if (keyEnd - keyStart !== 4 || cellEnd - cellStart !== HANDLE_BYTES + 1) {
-        this.#add({ invariant: 'forest rows are a store id and a handle', message: 'a row of the forest is malformed', store: 0 });
+        this.#add({
+          invariant: 'forest rows are a store id and a handle',
+          message: 'a row of the forest is malformed',
+          store: 0,
+        });
         continue;
       }
       stores.push([storeIdOfKey(keyBytes, keyStart), decodeHandle(cellBytes, cellStart + 1, cache.names)]);
@@ -136,7 +140,13 @@ class Verifier {
       },
       onSeparate: (bytes, start, end) => this.#checkValue(storeId, bytes, start, end, !tombstones),
       onFault: ({ file, offset, fault }) =>
-        this.#add({ invariant: 'images are whole and where their handles say', message: fault, file, offset, store: storeId }),
+        this.#add({
+          invariant: 'images are whole and where their handles say',
+          message: fault,
+          file,
+          offset,
+          store: storeId,
+        }),
     });
     let until = env.clock.monotonicMs() + SLICE_MS;
     for (;;) {

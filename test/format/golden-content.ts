@@ -19,7 +19,12 @@ export const PEOPLE = 500;
 export const REMOVED = 100;
 
 export function person(i: number): Person {
-  return { name: `person ${i}`, born: new Date(i * 86_400_000 - 1e11), tags: new Set([`t${i % 7}`]), balance: BigInt(i) ** 9n };
+  return {
+    name: `person ${i}`,
+    born: new Date(i * 86_400_000 - 1e11),
+    tags: new Set([`t${i % 7}`]),
+    balance: BigInt(i) ** 9n,
+  };
 }
 
 export function personKey(i: number): { country: string; since: number; id: number; active: boolean } {
@@ -29,7 +34,13 @@ export function personKey(i: number): { country: string; since: number; id: numb
 export const THINGS: [string, unknown][] = [
   ['numbers', [0, -0, NaN, Infinity, -1.5, 2 ** 53, 1e300]],
   ['text', 'zażółć \u0000 \ud800 🙂'],
-  ['map', new Map<unknown, unknown>([['a', 1], [2, null]])],
+  [
+    'map',
+    new Map<unknown, unknown>([
+      ['a', 1],
+      [2, null],
+    ]),
+  ],
   ['uuid', Uuid.parse('00112233-4455-6677-8899-aabbccddeeff')],
   ['regexp', /a+b/gi],
   ['nothing', undefined],

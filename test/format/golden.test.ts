@@ -77,5 +77,6 @@ describe.each(readdirSync(golden))('a folder of format %s', (version) => {
       await expect(Database.open(folder)).rejects.toBeInstanceOf(FormatUnsupportedError);
       await expect(Database.open(folder, { readOnly: true })).rejects.toBeInstanceOf(FormatUnsupportedError);
       expect(fingerprint(folder)).toBe(before);
-    }));
+    }),
+  );
 });
