@@ -2,7 +2,6 @@
  * A model of the engine for crash and model tests: transactions as lists of operations on a few stores, each marked by a row of
  * its own, so that what is found on disk says which transactions are in and in which order.
  */
-import { expect } from 'vitest';
 import { compareKeys, writeU32 } from '../../src/base/bytes.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
 
@@ -159,21 +158,20 @@ function expectStore(transaction: EngineTransaction, store: number, content: Rea
   for (let step = cursor.first(); step === 1; step = cursor.next(), at++) {
     const key = keys[at];
     const found = textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
-    if (found !== key) expect(found, `store ${store}, entry ${at}`).toBe(key ?? 'nothing more');
+    if (found !== key) throw new Error(`store ${store}: entry ${at} is ${found}, not ${key}`);
     const cell = cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd);
     const bytes = ((cell[0] as number) & 1) === 0 ? cell.subarray(1) : transaction.readValueSync(cell, 0, cell.length);
     const value = content.get(found) as Uint8Array;
-    if (compareKeys(bytes, value) !== 0)
-      expect([...bytes.subarray(0, 20)], `value of ${key} in store ${store}`).toEqual([...value.subarray(0, 20)]);
+    if (compareKeys(bytes, value) !== 0) throw new Error(`store ${store}: ${key} has another value`);
   }
-  if (at !== keys.length) expect(at, `entries of store ${store}`).toBe(keys.length);
+  if (at !== keys.length) throw new Error(`store ${store}: ${at} entries, not ${keys.length}`);
   const count = transaction.count(store, undefined, undefined);
-  if (count !== keys.length) expect(count, `count of store ${store}`).toBe(keys.length);
+  if (count !== keys.length) throw new Error(`store ${store}: counted ${count}, not ${keys.length}`);
   for (let step = cursor.last(); step === 1; step = cursor.previous()) {
     const found = textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
-    if (found !== keys[--at]) expect(found, `store ${store}, entry ${at}, backward`).toBe(keys[at]);
+    if (found !== keys[--at]) throw new Error(`store ${store}, backward: entry ${at} is ${found}, not ${keys[at]}`);
   }
-  if (at !== 0) expect(at, `entries of store ${store}, backward`).toBe(0);
+  if (at !== 0) throw new Error(`store ${store}, backward: ${at} entries are missing`);
 }
 
 function textOf(bytes: Uint8Array, start: number, end: number): string {
@@ -183,6 +181,6 @@ function textOf(bytes: Uint8Array, start: number, end: number): string {
 }
 
 export async function expectSound(engine: EngineApi): Promise<void> {
-  const report = await engine.verify();
-  expect(report.problems).toEqual([]);
+  const { problems } = await engine.verify();
+  if (problems.length > 0) throw new Error(`verify finds: ${JSON.stringify(problems.slice(0, 5))}`);
 }

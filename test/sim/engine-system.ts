@@ -16,10 +16,11 @@ import {
   type Content,
   drawCommit,
   expectContent,
+  expectSound,
   type ModelCommit,
   readVersionedMarks,
 } from '../helpers/engine-model.ts';
-import type { SystemUnderTest } from './crash-harness.ts';
+import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
 import { type Oracle, type OracleState } from './crash-oracle.ts';
 
 // Half of a simulated engine's time would go into checksums otherwise.
@@ -151,11 +152,6 @@ function expectContentAgain(engine: EngineApi, model: Content): void {
   transaction.rollback();
 }
 
-export async function expectSound(engine: EngineApi): Promise<void> {
-  const { problems } = await engine.verify();
-  if (problems.length > 0) throw new Error(`verify finds: ${JSON.stringify(problems.slice(0, 5))}`);
-}
-
 /** Asks how one commit ended: the answer is what is seen, and one for ever. */
 async function resolveOne(
   engine: EngineApi,
@@ -183,4 +179,21 @@ function tooOldToKnow(error: unknown): undefined {
 /** For the tests' own use: a folder opened by hand. */
 export function openSmall(env: Env, more: Partial<EngineOptions> = {}): Promise<EngineApi> {
   return openEngine(env, { ...SMALL, ...more });
+}
+
+/** The two kinds of life that the crash lane leads: short and thorough, longer with values in segments. */
+const SHORT_LIFE: Life = { steps: 25, keys: 40, longest: 3000 };
+const LARGE_LIFE: Life = { steps: 40, keys: 300, longest: 90_000 };
+
+/** One life of the crash lane; every fifth is a large one. Throws with the whole story where a promise is broken. */
+export async function crashRound(seed: number, round: number, maxPoints = 60): Promise<CrashReport> {
+  const isLarge = round % 5 === 4;
+  const options: CrashOptions = isLarge
+    ? { seed: seed * 1000 + round, maxPoints, randomDamages: 3, second: { chance: 0.03, maxPoints: 2 } }
+    : { seed: seed * 1000 + round, maxPoints, randomDamages: 6, second: { chance: 0.1, maxPoints: 2 } };
+  const system = engineSystem(isLarge ? LARGE_LIFE : SHORT_LIFE);
+  const report = await runCrashHarness(system, { world: { traceLength: 2000 }, ...options });
+  const stories = report.failures.map(({ story, error }) => `${story}\n${(error as Error).stack ?? String(error)}`);
+  if (stories.length > 0) throw new Error(`SOP_SEED=${seed}, round ${round}\n${stories.join('\n')}`);
+  return report;
 }
