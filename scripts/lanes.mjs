@@ -23,6 +23,33 @@ export const lanes = [
     env: { SOP_RUNS: '50' },
   },
   {
+    name: 'engine-crash',
+    about: '5,000 crash points and 100,000 states of the engine, second crashes included, on all cores',
+    seconds: 900,
+    node: ['test/lanes/engine-crash.ts', '5000', '100000'],
+  },
+  {
+    name: 'engine-model',
+    about: '20,000 random runs of the engine beside a sequential model with versions',
+    seconds: 900,
+    vitest: ['test/sim/engine-model.test.ts'],
+    env: { SOP_RUNS: '96' },
+  },
+  {
+    name: 'engine-faults',
+    about: '5,000 pairs of operation and error, full disks, single failures looked at closely',
+    seconds: 900,
+    vitest: ['test/sim/engine-faults.test.ts'],
+    env: { SOP_RUNS: '42' },
+  },
+  {
+    name: 'engine-schedules',
+    about: '20,000 interleavings of several clients of one engine, histories checked',
+    seconds: 900,
+    vitest: ['test/sim/engine-schedules.test.ts'],
+    env: { SOP_RUNS: '47' },
+  },
+  {
     name: 'kills',
     about: '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process',
     seconds: 900,

@@ -52,7 +52,7 @@ function drawOperation(random: Chance, keys: number, longest: number): Operation
 }
 
 /** The cell of a put: flags and the bytes of its value. */
-export function valueOf(operation: { readonly length: number; readonly fill: number }): Uint8Array {
+export function drawnValue(operation: { readonly length: number; readonly fill: number }): Uint8Array {
   const value = new Uint8Array(operation.length);
   for (let i = 0; i < value.length; i++) value[i] = operation.fill + i * 7;
   return value;
@@ -64,7 +64,7 @@ export function markKey(id: number): Uint8Array {
 
 export function applyTo(transaction: EngineTransaction, commit: ModelCommit): void {
   for (const operation of commit.operations) {
-    if (operation.kind === 'put') put(transaction, operation.store, bytesOf(operation.key), valueOf(operation));
+    if (operation.kind === 'put') put(transaction, operation.store, bytesOf(operation.key), drawnValue(operation));
     else if (operation.kind === 'remove') {
       const key = bytesOf(operation.key);
       transaction.remove(operation.store, key, 0, key.length, undefined);
@@ -102,7 +102,7 @@ export function applyToModel(content: Content, commit: ModelCommit): void {
   for (const operation of commit.operations) {
     const store = content.get(operation.store) ?? new Map<string, Uint8Array>();
     content.set(operation.store, store);
-    if (operation.kind === 'put') store.set(operation.key, valueOf(operation));
+    if (operation.kind === 'put') store.set(operation.key, drawnValue(operation));
     else if (operation.kind === 'remove') store.delete(operation.key);
     else {
       for (const key of [...store.keys()]) {

@@ -322,7 +322,12 @@ export async function runCheck<C>(
 ): Promise<unknown> {
   // The check after a second crash must not draw what the first one drew, such as the name of its writer.
   const commits = state.commits.length;
-  const seed = mixSeeds(options.seed, place.operation, place.damage.kind === 'kill' ? 1 : place.damage.seed + 2, commits);
+  const seed = mixSeeds(
+    options.seed,
+    place.operation,
+    place.damage.kind === 'kill' ? 1 : place.damage.seed + 2,
+    commits,
+  );
   const world = new SimulatedWorld(seed, { ...options.world, disk, traceLength });
   world.scheduler.maxSteps = options.maxSteps ?? 1_000_000;
   const process = world.startProcess();

@@ -13,7 +13,7 @@ const scale = Number(process.env.SOP_RUNS ?? 1);
 describe(`an engine whose power is cut (SOP_SEED=${seed})`, () => {
   for (let round = 0; round < Math.ceil(5 * scale); round++) {
     it(`keeps its promises at every point of a small life, round ${round}`, async () => {
-      const report = await crashRound(seed, round, 30);
+      const report = await crashRound(seed, round, 20);
       console.log(describeReport(report));
       expect(report.points).toBeGreaterThan(10);
     });

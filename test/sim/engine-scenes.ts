@@ -20,7 +20,11 @@ export interface Scene {
 }
 
 /** An engine with some commits behind it. */
-export async function onStage(sceneSeed: number, longest: number, play: (scene: Scene) => Promise<void>): Promise<void> {
+export async function onStage(
+  sceneSeed: number,
+  longest: number,
+  play: (scene: Scene) => Promise<void>,
+): Promise<void> {
   const world = new SimulatedWorld(sceneSeed, { traceLength: 0 });
   const process = world.startProcess();
   const random = new SeededRandom(sceneSeed + 3);

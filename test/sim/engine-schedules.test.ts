@@ -11,10 +11,18 @@ const only = process.env.SOP_SEED;
 const scale = Number(process.env.SOP_RUNS ?? 1);
 const first = only === undefined ? Date.now() % 1_000_000 : Number(only);
 
-const KINDS: readonly { readonly name: string; readonly count: number; readonly run: (seed: number, counts: ClientCounts) => Promise<void> }[] = [
+const KINDS: readonly {
+  readonly name: string;
+  readonly count: number;
+  readonly run: (seed: number, counts: ClientCounts) => Promise<void>;
+}[] = [
   { name: 'leave histories that are strictly serializable', count: 150, run: runQuietly },
   { name: 'leave such histories also where the disk refuses things', count: 100, run: runWithFailingDisk },
-  { name: 'leave such histories also where the power goes and another process goes on', count: 100, run: runWithPowerCuts },
+  {
+    name: 'leave such histories also where the power goes and another process goes on',
+    count: 100,
+    run: runWithPowerCuts,
+  },
   { name: 'see the same sum in every snapshot of a bank, and write what they saw', count: 80, run: runBank },
 ];
 

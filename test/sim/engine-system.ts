@@ -21,7 +21,7 @@ import {
   readVersionedMarks,
 } from '../helpers/engine-model.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
-import { type Oracle, type OracleState } from './crash-oracle.ts';
+import type { Oracle, OracleState } from './crash-oracle.ts';
 
 // Half of a simulated engine's time would go into checksums otherwise.
 if (hasNativeModule()) nodeEnv();
@@ -166,7 +166,8 @@ async function resolveOne(
   const answer = await engine.resolve(transactionId).catch(tooOldToKnow);
   if (answer === undefined) return;
   const isIn = found.has(commit.id);
-  if ((answer === 'committed') !== isIn) throw new Error(`commit ${commit.id} is ${isIn ? '' : 'not '}there, resolve says ${answer}`);
+  if ((answer === 'committed') !== isIn)
+    throw new Error(`commit ${commit.id} is ${isIn ? '' : 'not '}there, resolve says ${answer}`);
   if (answer === 'committed') oracle.acknowledged(one.ticket);
   else oracle.refused(one.ticket);
 }

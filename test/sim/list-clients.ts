@@ -1,5 +1,11 @@
 /** Clients that append to lists through one engine, under whatever interleaving the scheduler brings. */
-import { ConflictError, DatabaseFailedError, IoError, OutcomeUnknownError, SnapshotTooOldError } from '../../src/base/errors.ts';
+import {
+  ConflictError,
+  DatabaseFailedError,
+  IoError,
+  OutcomeUnknownError,
+  SnapshotTooOldError,
+} from '../../src/base/errors.ts';
 import { readU32, writeU32 } from '../../src/base/bytes.ts';
 import type { Env } from '../../src/env/env.ts';
 import type { SeededRandom } from '../../src/env/simulated-random.ts';
@@ -43,7 +49,8 @@ async function writeOnce(context: ClientContext, counts: ClientCounts): Promise<
   try {
     const count = 1 + random.below(4);
     for (let i = 0; i < count; i++) await operate(context, transaction, told);
-    if (told.operations.some((one) => one.kind === 'write' || one.kind === 'remove' || one.kind === 'clear')) mark(transaction, told.id);
+    if (told.operations.some((one) => one.kind === 'write' || one.kind === 'remove' || one.kind === 'clear'))
+      mark(transaction, told.id);
     history.committed(told, await transaction.commit());
     counts.commits++;
   } catch (error) {
@@ -76,10 +83,17 @@ async function readOnce(context: ClientContext, counts: ClientCounts): Promise<v
 
 function isInOrder({ disksFail }: ClientContext, error: unknown): boolean {
   if (error instanceof ConflictError || error instanceof SnapshotTooOldError) return true;
-  return disksFail === true && (error instanceof IoError || error instanceof DatabaseFailedError || error instanceof OutcomeUnknownError);
+  return (
+    disksFail === true &&
+    (error instanceof IoError || error instanceof DatabaseFailedError || error instanceof OutcomeUnknownError)
+  );
 }
 
-async function operate(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
+async function operate(
+  context: ClientContext,
+  transaction: EngineTransaction,
+  told: HistoryTransaction,
+): Promise<void> {
   const { random } = context;
   const choice = random.below(20);
   if (choice < 9) await append(context, transaction, told);
@@ -165,7 +179,12 @@ async function moved(cursor: EntryCursor, move: () => Step): Promise<Step> {
   }
 }
 
-async function count(context: ClientContext, transaction: EngineTransaction, lower: string, upper: string): Promise<number> {
+async function count(
+  context: ClientContext,
+  transaction: EngineTransaction,
+  lower: string,
+  upper: string,
+): Promise<number> {
   for (let round = 0; ; round++) {
     transaction.waits = round > 50 || context.random.chance(0.1);
     const answer = transaction.count(LIST_STORE, bytesOf(lower), bytesOf(upper));
@@ -193,7 +212,8 @@ export function readAll(engine: EngineApi): { marks: Map<number, number>; lists:
   const lists = new Map<string, List>();
   const cursor = transaction.cursor(MARK_STORE);
   cursor.waits = true;
-  for (let step = cursor.first(); step !== END; step = cursor.next()) marks.set(readU32(cursor.keyBytes, cursor.keyStart), cursor.version);
+  for (let step = cursor.first(); step !== END; step = cursor.next())
+    marks.set(readU32(cursor.keyBytes, cursor.keyStart), cursor.version);
   const over = transaction.cursor(LIST_STORE);
   over.waits = true;
   for (let step = over.first(); step !== END; step = over.next()) {
@@ -213,7 +233,7 @@ function put(transaction: EngineTransaction, key: string, list: List): void {
   // Some weight, so that trees have more leaves than the cache has frames.
   const cell = new Uint8Array(5 + list.length * 4 + 1200);
   writeU32(cell, 1, list.length);
-  list.forEach((element, i) => writeU32(cell, 5 + i * 4, element));
+  for (let i = 0; i < list.length; i++) writeU32(cell, 5 + i * 4, list[i] as number);
   const bytes = bytesOf(key);
   transaction.put(LIST_STORE, bytes, 0, bytes.length, cell, 0, cell.length, undefined);
 }

@@ -7,7 +7,12 @@ export type List = readonly number[];
 
 export type HistoryOperation =
   | { readonly kind: 'read'; readonly key: string; readonly found: List | undefined }
-  | { readonly kind: 'scan'; readonly lower: string; readonly upper: string; readonly found: readonly (readonly [string, List])[] }
+  | {
+      readonly kind: 'scan';
+      readonly lower: string;
+      readonly upper: string;
+      readonly found: readonly (readonly [string, List])[];
+    }
   | { readonly kind: 'count'; readonly lower: string; readonly upper: string; readonly found: number }
   | { readonly kind: 'write'; readonly key: string; readonly list: List }
   | { readonly kind: 'remove'; readonly key: string }
@@ -73,7 +78,9 @@ export class History {
         if (outcome === 'committed') ordered.push({ transaction, place: snapshot + 0.5 });
         continue;
       }
-      const writes = transaction.operations.some((one) => one.kind !== 'read' && one.kind !== 'scan' && one.kind !== 'count');
+      const writes = transaction.operations.some(
+        (one) => one.kind !== 'read' && one.kind !== 'scan' && one.kind !== 'count',
+      );
       if (outcome === 'refused' && mark !== undefined) throw new Error(`transaction ${id} was refused and is in`);
       if (outcome === 'committed' && writes && mark !== number) {
         throw new Error(`transaction ${id} was answered as ${number}, and is in as ${mark}`);

@@ -77,7 +77,9 @@ export async function runModel(seed: number, options: RunOptions, counts: RunCou
     await world.run(() => run.all());
   } catch (error) {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    throw new Error(`SOP_SEED=${seed}, step ${run.step}: ${reason}\nThe last steps:\n${run.story.slice(-25).join('\n')}`);
+    throw new Error(
+      `SOP_SEED=${seed}, step ${run.step}: ${reason}\nThe last steps:\n${run.story.slice(-25).join('\n')}`,
+    );
   }
 }
 
@@ -203,10 +205,13 @@ class ModelRun {
     this.#counts.commits++;
     for (const other of this.#database.committed) {
       if (open.model.conflictsWith(other) === 'yes') {
-        throw new Mismatch(`t${open.name} (snapshot ${open.model.snapshot}) committed over ${other.number}, which it should have seen`);
+        throw new Mismatch(
+          `t${open.name} (snapshot ${open.model.snapshot}) committed over ${other.number}, which it should have seen`,
+        );
       }
     }
-    if (!open.model.rowsHold(this.#database.committed)) throw new Mismatch(`t${open.name} committed over a row that had changed`);
+    if (!open.model.rowsHold(this.#database.committed))
+      throw new Mismatch(`t${open.name} committed over a row that had changed`);
     const spilled = open.bytes > 10_000;
     if (spilled) this.#counts.spilled++;
     if (open.model.changes.length > 0) this.#database.commit({ number, changes: open.model.changes, spilled });
@@ -224,7 +229,9 @@ class ModelRun {
     this.#counts.refused++;
     const may = this.#database.committed.some((other) => open.model.conflictsWith(other) !== 'no');
     if (!may && open.model.rowsHold(this.#database.committed)) {
-      throw new Mismatch(`t${open.name} (snapshot ${open.model.snapshot}) was refused, and nothing it read has changed`);
+      throw new Mismatch(
+        `t${open.name} (snapshot ${open.model.snapshot}) was refused, and nothing it read has changed`,
+      );
     }
   }
 
@@ -263,7 +270,8 @@ class ModelRun {
     const bytes = bytesOf(key);
     open.transaction.waits = true;
     const answer = open.transaction.find(store, bytes, 0, bytes.length);
-    if ((answer === FOUND) !== found) throw new Mismatch(`t${open.name} finds ${store}/${key}: ${answer}, not ${found}`);
+    if ((answer === FOUND) !== found)
+      throw new Mismatch(`t${open.name} finds ${store}/${key}: ${answer}, not ${found}`);
     return found;
   }
 
@@ -302,7 +310,8 @@ class ModelRun {
     const { lower, upper } = this.#drawRange();
     open.transaction.removeRange(store, optionalBytes(lower), optionalBytes(upper));
     // An empty range is no change to anybody.
-    if (lower === undefined || upper === undefined || lower < upper) open.model.change({ kind: 'clear', store, lower, upper });
+    if (lower === undefined || upper === undefined || lower < upper)
+      open.model.change({ kind: 'clear', store, lower, upper });
     open.bytes += 40;
     this.#tell(`t${open.name} clears ${store}/[${lower}, ${upper})`);
   }
@@ -316,7 +325,8 @@ class ModelRun {
     if (open.model.isOwn(ROW_STORE, key)) return;
     const orEqual = this.#random.chance(0.5) ? mine : undefined;
     open.transaction.expectRow(ROW_STORE, bytes, expected, orEqual);
-    if (!open.model.rows.some((row) => row.key === key)) open.model.rows.push({ store: ROW_STORE, key, expected, orEqual });
+    if (!open.model.rows.some((row) => row.key === key))
+      open.model.rows.push({ store: ROW_STORE, key, expected, orEqual });
     open.transaction.put(ROW_STORE, bytes, 0, bytes.length, mine, 0, mine.length, undefined);
     open.model.change({ kind: 'put', store: ROW_STORE, key, cell: mine });
     this.#tell(`t${open.name} expects ${key} to be ${expected} or ${orEqual}`);
@@ -411,7 +421,9 @@ class ModelRun {
     const expected = keys[index];
     const found = step === END ? undefined : textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
     if (found !== expected) {
-      throw new Mismatch(`t${open.name}: ${move} ${key} over ${held.store} from ${held.at} comes to ${found}, not ${expected}`);
+      throw new Mismatch(
+        `t${open.name}: ${move} ${key} over ${held.store} from ${held.at} comes to ${found}, not ${expected}`,
+      );
     }
     held.at = found;
     if (found === undefined) return;
@@ -433,7 +445,8 @@ class ModelRun {
     }
     const expected = [...open.model.content(store).keys()].filter((key) => isWithin(key, { lower, upper })).length;
     this.#tell(`t${open.name} counts ${store}/[${lower}, ${upper}): ${count}`);
-    if (count !== expected) throw new Mismatch(`t${open.name} counts ${count} in ${store}/[${lower}, ${upper}), not ${expected}`);
+    if (count !== expected)
+      throw new Mismatch(`t${open.name} counts ${count} in ${store}/[${lower}, ${upper}), not ${expected}`);
   }
 
   async #rank(open: Open): Promise<void> {
@@ -449,7 +462,8 @@ class ModelRun {
     }
     const found = answer === ABSENT ? undefined : textOf(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
     this.#tell(`t${open.name} seeks rank ${rank} in ${store}: ${found}`);
-    if (found !== keys[rank]) throw new Mismatch(`t${open.name}: rank ${rank} of ${store} is ${found}, not ${keys[rank]}`);
+    if (found !== keys[rank])
+      throw new Mismatch(`t${open.name}: rank ${rank} of ${store} is ${found}, not ${keys[rank]}`);
   }
 
   async #noteRange(open: Open): Promise<void> {
@@ -457,7 +471,8 @@ class ModelRun {
     const store = this.#random.pick(this.#stores);
     const { lower, upper } = this.#drawRange();
     open.transaction.noteRange(store, optionalBytes(lower), optionalBytes(upper));
-    if (lower === undefined || upper === undefined || lower < upper) open.model.readRanges.push({ store, lower, upper });
+    if (lower === undefined || upper === undefined || lower < upper)
+      open.model.readRanges.push({ store, lower, upper });
     this.#tell(`t${open.name} has looked at ${store}/[${lower}, ${upper})`);
   }
 

@@ -31,13 +31,17 @@ export interface Row {
   readonly orEqual: Uint8Array | undefined;
 }
 
-export function isWithin(key: string, range: { readonly lower: string | undefined; readonly upper: string | undefined }): boolean {
+export function isWithin(
+  key: string,
+  range: { readonly lower: string | undefined; readonly upper: string | undefined },
+): boolean {
   return (range.lower === undefined || key >= range.lower) && (range.upper === undefined || key < range.upper);
 }
 
 function overlap(a: Range, b: Range): boolean {
   if (a.store !== b.store) return false;
-  const isBefore = (x: string | undefined, y: string | undefined): boolean => x === undefined || y === undefined || x < y;
+  const isBefore = (x: string | undefined, y: string | undefined): boolean =>
+    x === undefined || y === undefined || x < y;
   return isBefore(a.lower, b.upper) && isBefore(b.lower, a.upper);
 }
 

@@ -36,7 +36,10 @@ const LANES: Readonly<Record<Lane, { readonly seeds: number; run(seed: number): 
   'crash with values': { seeds: 8, run: (seed) => crash(seed, LARGE_LIFE) },
   faults: { seeds: 30, run: faults },
   model: { seeds: 60, run: (seed) => runModel(seed, { steps: 150, keys: 30, longest: 1500 }, modelCounts) },
-  'model with spills': { seeds: 60, run: (seed) => runModel(seed, { steps: 150, keys: 30, longest: 20_000 }, modelCounts) },
+  'model with spills': {
+    seeds: 60,
+    run: (seed) => runModel(seed, { steps: 150, keys: 30, longest: 20_000 }, modelCounts),
+  },
   schedules: { seeds: 60, run: (seed) => runQuietly(seed, clientCounts) },
   'failing disk': { seeds: 100, run: (seed) => runWithFailingDisk(seed, clientCounts) },
   'failed sync': { seeds: 60, run: failSync },

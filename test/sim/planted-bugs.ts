@@ -18,7 +18,16 @@ import { Space } from '../../src/storage/space.ts';
 import { WriterIds } from '../../src/storage/transaction-ids.ts';
 import { Views } from '../../src/storage/view.ts';
 
-export type Lane = 'crash' | 'crash with values' | 'faults' | 'model' | 'model with spills' | 'schedules' | 'failing disk' | 'failed sync' | 'bank';
+export type Lane =
+  | 'crash'
+  | 'crash with values'
+  | 'faults'
+  | 'model'
+  | 'model with spills'
+  | 'schedules'
+  | 'failing disk'
+  | 'failed sync'
+  | 'bank';
 
 export interface PlantedBug {
   readonly name: string;
@@ -33,7 +42,8 @@ export class Undo {
   /** Puts another function in a method's place; `original` is bound where it is called with `this`. */
   method<T extends object, K extends keyof T>(prototype: T, name: K, replace: (original: T[K]) => unknown): void {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name);
-    if (descriptor === undefined || typeof descriptor.value !== 'function') throw new Error(`no method ${String(name)} to patch`);
+    if (descriptor === undefined || typeof descriptor.value !== 'function')
+      throw new Error(`no method ${String(name)} to patch`);
     Object.defineProperty(prototype, name, { ...descriptor, value: replace(descriptor.value as T[K]) });
     this.#steps.push(() => Object.defineProperty(prototype, name, descriptor));
   }
@@ -143,12 +153,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'after a failed append everything under way is reported as not in',
     lane: 'failing disk',
-    plant: (undo) => undo.method(DatabaseState.prototype, 'rebuild', (original) => {
-      return function (this: DatabaseState, ...args: Parameters<DatabaseState['rebuild']>): Map<number, number> {
-        original.apply(this, args);
-        return new Map();
-      };
-    }),
+    plant: (undo) =>
+      undo.method(DatabaseState.prototype, 'rebuild', (original) => {
+        return function (this: DatabaseState, ...args: Parameters<DatabaseState['rebuild']>): Map<number, number> {
+          original.apply(this, args);
+          return new Map();
+        };
+      }),
   },
   {
     name: 'snapshots see what is not durable yet',
