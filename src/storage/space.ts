@@ -9,8 +9,9 @@
  *
  * A row: key u48 writer, u16 number (big-endian); cell: flags 0, u8 kind, u48 total bytes, u48 live bytes.
  */
-import { compareKeys, readU48, writeU48 } from '../base/bytes.ts';
+import { alignUp, compareKeys, readU48, writeU48 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { SegmentNames } from '../node/handle.ts';
 import { SEGMENT_IMAGES, SEGMENT_RUN, SEGMENT_VALUES, type SegmentKind } from './segment-writer.ts';
 
@@ -20,6 +21,8 @@ export interface SegmentSpace {
   readonly kind: SegmentKind;
   totalBytes: number;
   liveBytes: number;
+  /** Bytes of the file behind `totalBytes`, where a crash left some. Known to this opening alone: dead, and never walked. */
+  restBytes: number;
 }
 
 export function segmentKey(names: SegmentNames, index: number): Uint8Array {
@@ -72,13 +75,14 @@ export class Space {
       kind: kind as SegmentKind,
       totalBytes: readU48(cell, cellStart + 2),
       liveBytes: readU48(cell, cellStart + 8),
+      restBytes: 0,
     });
   }
 
   /** The segment exists and is so long now. */
   noteSize(index: number, kind: SegmentKind, totalBytes: number): void {
     const row = this.#rows.get(index);
-    if (row === undefined) this.#rows.set(index, { kind, totalBytes, liveBytes: 0 });
+    if (row === undefined) this.#rows.set(index, { kind, totalBytes, liveBytes: 0, restBytes: 0 });
     else row.totalBytes = totalBytes;
     this.#changed.add(index);
   }
@@ -90,11 +94,11 @@ export class Space {
   addLive(index: number, bytes: number, kind: SegmentKind = SEGMENT_VALUES, end = 0): void {
     let row = this.#rows.get(index);
     if (row === undefined) {
-      row = { kind, totalBytes: 0, liveBytes: 0 };
+      row = { kind, totalBytes: 0, liveBytes: 0, restBytes: 0 };
       this.#rows.set(index, row);
     }
     row.liveBytes += bytes;
-    if (end > row.totalBytes) row.totalBytes = end;
+    if (end > row.totalBytes) extend(row, end);
     this.#changed.add(index);
   }
 
@@ -102,8 +106,15 @@ export class Space {
   noteNamed(index: number, end: number): void {
     const row = this.#rows.get(index);
     if (row === undefined || row.totalBytes >= end) return;
-    row.totalBytes = end;
+    extend(row, end);
     this.#changed.add(index);
+  }
+
+  /** The file of a segment whose writer is gone has this size: what lies behind the last named byte is nobody's. */
+  noteFileSize(index: number, sizeBytes: number): void {
+    const row = this.#rows.get(index);
+    // Writers pad to whole blocks: that is no waste worth a thought.
+    if (row !== undefined) row.restBytes = Math.max(0, sizeBytes - alignUp(row.totalBytes, LOG_ALIGNMENT));
   }
 
   addDead(index: number, bytes: number): void {
@@ -138,6 +149,11 @@ export class Space {
   }
 }
 
+function extend(row: SegmentSpace, end: number): void {
+  row.restBytes = Math.max(0, row.restBytes - (end - row.totalBytes));
+  row.totalBytes = end;
+}
+
 export interface VictimChoice {
   /** Segments worth rewriting, never those in use. */
   readonly victims: number[];
@@ -147,6 +163,9 @@ export interface VictimChoice {
 /** Dead bytes a database may carry beside its live ones before something is rewritten. */
 const TOLERATED_DEAD_SHARE = 0.3;
 const TOLERATED_DEAD_BYTES = 4 * 1024 * 1024;
+
+const fileBytes = (row: SegmentSpace): number => row.totalBytes + row.restBytes;
+const deadBytes = (row: SegmentSpace): number => Math.max(0, fileBytes(row) - row.liveBytes);
 
 /**
  * Which segments to rewrite with the next checkpoint: the emptiest first, until what is left dead is tolerable or what
@@ -163,13 +182,13 @@ export function chooseVictims(
   let dead = 0;
   let live = 0;
   for (const [index, row] of space.segments) {
-    const rowDead = Math.max(0, row.totalBytes - row.liveBytes);
+    const rowDead = deadBytes(row);
     dead += rowDead;
     live += Math.min(row.liveBytes, row.totalBytes);
-    const worthIt = row.liveBytes === 0 || rowDead > row.totalBytes * 0.1;
+    const worthIt = row.liveBytes === 0 || rowDead > fileBytes(row) * 0.1;
     if (!inUse.has(index) && worthIt) candidates.push({ index, row });
   }
-  candidates.sort((a, b) => a.row.liveBytes / (a.row.totalBytes + 1) - b.row.liveBytes / (b.row.totalBytes + 1));
+  candidates.sort((a, b) => a.row.liveBytes / (fileBytes(a.row) + 1) - b.row.liveBytes / (fileBytes(b.row) + 1));
   const tolerated = eager ? live * 0.05 : Math.max(TOLERATED_DEAD_BYTES, live * TOLERATED_DEAD_SHARE);
   const victims: number[] = [];
   let copied = 0;
@@ -180,7 +199,7 @@ export function chooseVictims(
     }
     victims.push(index);
     copied += row.liveBytes;
-    dead -= row.totalBytes - row.liveBytes;
+    dead -= deadBytes(row);
   }
   return { victims, liveBytes: copied };
 }

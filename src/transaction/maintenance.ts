@@ -337,6 +337,7 @@ export class Maintenance {
       if (parsed === undefined || parsed.writer === writer || parsed.writer === factory.writer) continue;
       const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
       if (!state.space.segments.has(index)) orphans.push(index);
+      else state.space.noteFileSize(index, env.files.status(segments.path(index))?.sizeBytes ?? 0);
     }
     state.reclaims.add({ covered, segments: orphans });
   }
