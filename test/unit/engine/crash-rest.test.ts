@@ -9,7 +9,7 @@ import { FOLDER, get, openSmall, put, putSeparate, write } from './small-engine.
 it('the unnamed end of a segment goes with the next compaction, what is named stays', async () => {
   const env = memoryEnv();
   let engine = await openSmall(env);
-  const value = new Uint8Array(70_000).fill(7);
+  const value = new Uint8Array(700_000).fill(7);
   await write(engine, (tx) => putSeparate(tx, 'kept', value));
   await engine.checkpoint();
   await engine.close();
