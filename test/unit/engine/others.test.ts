@@ -1,6 +1,11 @@
 /** Others at the same folder: a reader beside a writer, and somebody who got past the lock. */
 import { describe, expect, it } from 'vitest';
-import { DatabaseFailedError, OutcomeUnknownError, ReadOnlyError, SnapshotTooOldError } from '../../../src/base/errors.ts';
+import {
+  DatabaseFailedError,
+  OutcomeUnknownError,
+  ReadOnlyError,
+  SnapshotTooOldError,
+} from '../../../src/base/errors.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { SEAL_POSITION } from '../../../src/log/epoch-file.ts';
 import { FOLDER, getText, keysOf, openSmall, put, STORE, within, write } from './small-engine.ts';

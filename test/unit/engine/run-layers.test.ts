@@ -35,7 +35,10 @@ describe(`many runs in few layers (SOP_SEED=${seed})`, () => {
       const few = fewLayers(layers);
       expect(few.length).toBeLessThanOrEqual(4);
       const cursor = new LayeredCursor(few);
-      const keys = [...model].filter(([, entry]) => entry.cell !== undefined).map(([key]) => key).sort();
+      const keys = [...model]
+        .filter(([, entry]) => entry.cell !== undefined)
+        .map(([key]) => key)
+        .sort();
       const shown = (): string => new TextDecoder().decode(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd));
       const check = (key: string | undefined): void => {
         expect(shown()).toBe(key);

@@ -48,7 +48,8 @@ describe('a database at its size limit', () => {
     const value = 'x'.repeat(3000);
     let count = 0;
     const fill = async (): Promise<void> => {
-      for (; count < 2000; count++) await write(engine, (tx) => put(tx, `key-${String(count).padStart(4, '0')}`, value));
+      for (; count < 2000; count++)
+        await write(engine, (tx) => put(tx, `key-${String(count).padStart(4, '0')}`, value));
     };
     await expect(fill()).rejects.toBeInstanceOf(DiskFullError);
     // The limit holds after opening as well.
