@@ -8,7 +8,8 @@
  * files is how space comes back.
  *
  * Invariants:
- *  1. No batch is written where zeros are still being written: commits wait behind the gate.
+ *  1. No batch is written where zeros are still being written: commits wait behind the gate. None is answered before the zeros
+ *     under way are settled: of two syncs of a file beside each other only one may hear of a page that was lost.
  *  2. `end` counts every batch given to the file; `transactionEnd` leaves out notes behind the last transaction, which nobody
  *     syncs: that is the end which a successor may name.
  */
@@ -61,6 +62,11 @@ export class EpochWriter {
 
   get isFilling(): boolean {
     return this.#filling !== undefined;
+  }
+
+  /** Settles, always well, when the zeros under way are there or their failure was told; undefined where none are. */
+  get filling(): Promise<void> | undefined {
+    return this.#filling;
   }
 
   /** True where `length` bytes at the end would run into zeros that are being written. */
