@@ -89,7 +89,7 @@ export class Combiner {
     }
     this.#enqueue(request);
     if (lone && this.#queue.length === 1 && this.#mayCombine() && this.#inFlight === 0) {
-      this.#combine(request.byteLength <= SYNC_ON_CALLER_BYTES && this.#host.log.quiet);
+      this.#combine(request.byteLength <= SYNC_ON_CALLER_BYTES);
     } else {
       this.#schedule();
     }

@@ -35,8 +35,6 @@ export interface CommitLog {
   readonly failed: SopError | undefined;
   /** True while nothing is under way: `commitSync` is allowed. */
   readonly idle: boolean;
-  /** True while nothing at all is being written, no zeros either: else `commitSync` costs a new epoch. */
-  readonly quiet: boolean;
 
   /** One at a time: commit or release it before the next is opened. */
   openBatch(): BatchBuilder;

@@ -8,8 +8,8 @@
  * files is how space comes back.
  *
  * Invariants:
- *  1. No batch is written where zeros are still being written: commits wait behind the gate. None is answered before the zeros
- *     under way are settled: of two syncs of a file beside each other only one may hear of a page that was lost.
+ *  1. No batch is written where zeros are still being written: commits wait behind the gate. The zeros are not synced, batches
+ *     do that: of two syncs of a file beside each other only one may hear of a page that was lost, and it must be the batch's.
  *  2. `end` counts every batch given to the file; `transactionEnd` leaves out notes behind the last transaction, which nobody
  *     syncs: that is the end which a successor may name.
  */
@@ -19,7 +19,7 @@ import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { Env, File } from '../env/env.ts';
 import type { BatchBuilder } from './batch-builder.ts';
 import type { EpochHeader, LogEnd } from './epoch-file.ts';
-import { mustHaveSpace, writeZeros } from './takeover.ts';
+import { mustHaveSpace, writeZeros, writeZerosLater } from './takeover.ts';
 
 /** All in units of the log's `reserveBytes` (1 MiB): what is held back, and how far zeros are kept ahead at most. */
 const HELD_BACK = 1 / 4;
@@ -62,11 +62,6 @@ export class EpochWriter {
 
   get isFilling(): boolean {
     return this.#filling !== undefined;
-  }
-
-  /** Settles, always well, when the zeros under way are there or their failure was told; undefined where none are. */
-  get filling(): Promise<void> | undefined {
-    return this.#filling;
   }
 
   /** True where `length` bytes at the end would run into zeros that are being written. */
@@ -138,10 +133,9 @@ export class EpochWriter {
 
   async #fill(from: number, to: number, onError: (error: unknown) => void): Promise<void> {
     try {
-      await this.file.reserve(from, to - from);
+      await writeZerosLater(this.#env, this.file, from, to);
       this.#readyEnd = this.#fillEnd;
     } catch (error) {
-      // A sync that failed here may be the only one that tells of a lost page of a batch.
       onError(error);
     } finally {
       this.#filling = undefined;

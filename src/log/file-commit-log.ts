@@ -117,10 +117,6 @@ export class FileCommitLog implements CommitLog {
     return this.#pending.isEmpty;
   }
 
-  get quiet(): boolean {
-    return this.idle && this.#writer?.isFilling !== true;
-  }
-
   /** The secret of the epoch being written, for messages to others. */
   get secret(): Uint8Array | undefined {
     return this.#writer?.header.secret;
@@ -138,8 +134,8 @@ export class FileCommitLog implements CommitLog {
   commitSync(batch: BatchBuilder): void {
     assert(this.idle, 'commitSync beside commits under way');
     let writer = this.#admit(batch, true);
-    // Zeros are being written to this file, whose sync could hide that ours failed, and we cannot wait: a new file is the way round.
-    if (writer.isFilling) {
+    // Zeros are being written where this batch belongs, and we cannot wait: a new file is the way round.
+    if (writer.runsIntoFill(batch.paddedLengthBound())) {
       writer = this.#switchSync(writer);
       writer.ensure(batch.paddedLengthBound(), batch.engineOnly, true);
     }
@@ -286,8 +282,6 @@ export class FileCommitLog implements CommitLog {
     try {
       const isZero = await writer.file.append(batch.bytes, batch.header.paddedLength, position, SEAL_POSITION);
       if (!isZero) this.#failSealed();
-      // A sync of zeros beside ours may have failed first, and taken the word of our lost page with it.
-      if (writer.isFilling) await writer.filling;
     } catch (error) {
       this.#fail(error);
     }

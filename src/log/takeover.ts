@@ -43,6 +43,8 @@ const MAX_ROUNDS = 64;
 /** Zeros written behind the copies of a new epoch, unless said otherwise. */
 export const RESERVE_BYTES = 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
+/** Zeros written at once: each piece that lands makes the next sync of a batch commit what the file system noted of it. */
+const MOST_ZEROS_BYTES = 1024 * 1024;
 
 /** What the log of one database works with. */
 export interface LogContext {
@@ -331,13 +333,28 @@ export function mustHaveSpace(env: Env, path: string, sizeBytes: number): void {
 
 const zerosOf = new WeakMap<Env, Uint8Array>();
 
-/** Zeros in `[from, to)`, so that appends there change neither allocation nor size. Not synced. */
-export function writeZeros(env: Env, file: File, from: number, to: number): void {
+/** Zeros to write from: as many as asked for, up to a bound. */
+function zerosFor(env: Env, sizeBytes: number): Uint8Array {
+  const wanted = Math.min(sizeBytes, MOST_ZEROS_BYTES);
   let zeros = zerosOf.get(env);
-  if (zeros === undefined) {
-    zeros = env.files.allocate(PIECE_BYTES);
+  if (zeros === undefined || zeros.length < wanted) {
+    zeros = env.files.allocate(wanted);
     zerosOf.set(env, zeros);
   }
+  return zeros;
+}
+
+/** As `writeZeros`, in the background. */
+export async function writeZerosLater(env: Env, file: File, from: number, to: number): Promise<void> {
+  const zeros = zerosFor(env, to - from);
+  for (let position = from; position < to; position += zeros.length) {
+    await file.write(zeros.subarray(0, Math.min(zeros.length, to - position)), position);
+  }
+}
+
+/** Zeros in `[from, to)`, so that appends there change neither allocation nor size. Not synced. */
+export function writeZeros(env: Env, file: File, from: number, to: number): void {
+  const zeros = zerosFor(env, to - from);
   for (let position = from; position < to; position += zeros.length) {
     file.writeSync(zeros.subarray(0, Math.min(zeros.length, to - position)), position);
   }
