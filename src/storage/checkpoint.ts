@@ -27,14 +27,7 @@ import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentKind, type SegmentWriter } 
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import type { Space } from './space.ts';
-import {
-  DROPPED_STORE,
-  FOREST_STORE,
-  SEGMENT_STORE,
-  storeIdOfKey,
-  storeKey,
-  TRANSACTION_STORE,
-} from './system-stores.ts';
+import { DROPPED_STORE, FOREST_STORE, SEGMENT_STORE, idOfKey, idKey, TRANSACTION_STORE } from './system-stores.ts';
 import { type TransactionIds, writerKey } from './transaction-ids.ts';
 import type { TreeRun } from './tree-run.ts';
 import { valueBytes, readValueReference } from './value-log.ts';
@@ -143,7 +136,7 @@ export class Checkpoint {
       if (cursor === undefined) continue;
       for (let step = cursor.first(); step === AT; step = cursor.next()) {
         if (cursor.removed || cursor.keyEnd - cursor.keyStart !== 4) continue;
-        const storeId = storeIdOfKey(cursor.keyBytes, cursor.keyStart);
+        const storeId = idOfKey(cursor.keyBytes, cursor.keyStart);
         const tree = this.#context.reader.tree(this.#input.root, storeId);
         if (tree !== undefined) this.#subtrees.add(tree.root);
         this.#roots.set(storeId, undefined);
@@ -281,7 +274,7 @@ export class Checkpoint {
     return rows.map(([storeId, handle]) => {
       const cell = handle && new Uint8Array(1 + HANDLE_BYTES);
       if (handle !== undefined && cell !== undefined) encodeHandle(handle, this.#context.segments, cell, 1);
-      return { key: storeKey(storeId), cell, version: this.#input.covered };
+      return { key: idKey(storeId), cell, version: this.#input.covered };
     });
   }
 

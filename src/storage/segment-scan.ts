@@ -11,7 +11,6 @@ import { CorruptionError } from '../base/errors.ts';
 import { LOG_ALIGNMENT, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../base/limits.ts';
 import { IMAGE_HEADER_BYTES, IMAGE_MAGIC, LONGEST_IMAGE_BYTES } from '../node/image-layout.ts';
 import { SEGMENT_HEADER_BYTES, type Segments } from './segments.ts';
-import { SEGMENT_FORMAT, SEGMENT_IMAGES, SEGMENT_MAGIC, SEGMENT_RUN, type SegmentKind } from './segment-writer.ts';
 import { VALUE_HEADER_BYTES, VALUE_MAGIC } from './value-log.ts';
 
 const WINDOW_BYTES = 1024 * 1024;
@@ -57,21 +56,6 @@ class SegmentWindow {
     const file = this.#segments.path(this.index);
     throw new CorruptionError(`${file} has ${what} at ${offset}`, { details: { file, offset } });
   }
-}
-
-/** The kind of a segment by its header, which is checked. Undefined where the header was never written (a crash). */
-export async function readSegmentKind(segments: Segments, index: number): Promise<SegmentKind | undefined> {
-  const window = new SegmentWindow(segments, index, segments.endOf(index));
-  const at = await window.view(0, SEGMENT_HEADER_BYTES);
-  if (at < 0) return undefined;
-  const header = window.bytes;
-  if (readU32(header, 0) === 0) return undefined;
-  const kind = readU16(header, 6);
-  const isGood = readU32(header, 0) === SEGMENT_MAGIC && readU32(header, 32) === crc32c(header, 0, 32);
-  if (!isGood || readU16(header, 4) !== SEGMENT_FORMAT || kind < SEGMENT_IMAGES || kind > SEGMENT_RUN) {
-    window.damaged(0, 'a damaged header');
-  }
-  return kind as SegmentKind;
 }
 
 export interface ScannedImage {

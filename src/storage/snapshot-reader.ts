@@ -20,7 +20,7 @@ import { OverTreeCursor } from './over-tree-cursor.ts';
 import type { RecordIndex } from './record-index.ts';
 import { fewLayers } from './run-layers.ts';
 import type { FoundEntry } from './run.ts';
-import { storeKey } from './system-stores.ts';
+import { idKey } from './system-stores.ts';
 import type { RunContext } from './tree-run.ts';
 import type { Root, View } from './view.ts';
 
@@ -65,7 +65,7 @@ export class SnapshotReader {
 
   #lookUpTree(forest: Tree, storeId: number): Tree | undefined {
     const lookup = this.#forestLookup;
-    const key = storeKey(storeId);
+    const key = idKey(storeId);
     if (lookup.find(forest, key, 0, key.length) !== TREE_FOUND) return undefined;
     return new Tree(decodeHandle(lookup.cellBytes, lookup.cellStart + 1, this.cache.names), storeId);
   }

@@ -19,11 +19,12 @@ export const PIN_STORE = 6;
  */
 export const DROPPED_STORE = 7;
 
-export function storeKey(storeId: number): Uint8Array {
-  return Uint8Array.of(storeId >>> 24, storeId >>> 16, storeId >>> 8, storeId);
+/** An id (of a store, of a shape) as a key: u32, big-endian. */
+export function idKey(id: number): Uint8Array {
+  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
 }
 
-export function storeIdOfKey(key: Uint8Array, start: number): number {
+export function idOfKey(key: Uint8Array, start: number): number {
   return (
     (((key[start] as number) << 24) |
       ((key[start + 1] as number) << 16) |

@@ -14,8 +14,6 @@ import { CorruptionError } from '../base/errors.ts';
 
 const WINDOW = 100_000;
 const MAX_EXCEPTIONS = 300;
-/** Writers remembered; those that committed longest ago are forgotten first. */
-export const MAX_WRITERS = 256;
 const ROW_FIXED_BYTES = 21;
 
 export interface TransactionId {
@@ -98,12 +96,6 @@ export function writerKey(writer: number): Uint8Array {
   const key = new Uint8Array(6);
   for (let i = 5, rest = writer; i >= 0; i--, rest = Math.floor(rest / 256)) key[i] = rest % 256;
   return key;
-}
-
-export function writerOfKey(key: Uint8Array): number {
-  let writer = 0;
-  for (const byte of key) writer = writer * 256 + byte;
-  return writer;
 }
 
 /** All writers of a database, rows loaded when first asked for. */

@@ -15,7 +15,7 @@ import { TreeCursor } from '../tree/tree-cursor.ts';
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import { segmentOfKey } from './space.ts';
-import { FOREST_STORE, SEGMENT_STORE, storeIdOfKey } from './system-stores.ts';
+import { FOREST_STORE, SEGMENT_STORE, idOfKey } from './system-stores.ts';
 import type { TreeRun } from './tree-run.ts';
 import { readValueReference, readValueSync } from './value-log.ts';
 import type { View } from './view.ts';
@@ -113,7 +113,7 @@ class Verifier {
         });
         continue;
       }
-      stores.push([storeIdOfKey(keyBytes, keyStart), decodeHandle(cellBytes, cellStart + 1, cache.names)]);
+      stores.push([idOfKey(keyBytes, keyStart), decodeHandle(cellBytes, cellStart + 1, cache.names)]);
     }
     return stores;
   }

@@ -18,7 +18,8 @@ import {
   type StoredShape,
 } from '../codec/store-definition.ts';
 import { AT } from '../node/entry-cursor.ts';
-import { CATALOG_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
+import { CATALOG_STORE } from '../storage/system-stores.ts';
+import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 import { StoreDefinition } from './define-store.ts';
 import type { ShapeStore } from './shape-store.ts';
 import { StoreCodec } from './store-codec.ts';

@@ -1,7 +1,7 @@
 /** What the catalog says of the stores, for people and programs. */
 import { copyBytes } from '../base/bytes.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
-import { CATALOG_STORE } from '../transaction/engine-api.ts';
+import { CATALOG_STORE } from '../storage/system-stores.ts';
 import type { Catalog, CatalogEntry } from './catalog.ts';
 import type { ValuePlacement } from './define-store.ts';
 import type { TransactionCore } from './transaction-core.ts';

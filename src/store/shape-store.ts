@@ -7,7 +7,8 @@
  */
 import { type Shape, ShapeRegistry } from '../codec/shapes.ts';
 import { ValueWriter } from '../codec/value-writer.ts';
-import { type EngineApi, type EngineTransaction, SHAPE_STORE } from '../transaction/engine-api.ts';
+import { idKey, SHAPE_STORE } from '../storage/system-stores.ts';
+import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 
 export class ShapeStore {
   readonly registry: ShapeRegistry;
@@ -19,7 +20,7 @@ export class ShapeStore {
   readonly #attached = new Set<Shape>();
 
   constructor(engine: EngineApi) {
-    this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, shapeKey(id))?.subarray(1) });
+    this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, idKey(id))?.subarray(1) });
   }
 
   /** Whether what was encoded since the last `attach` uses shapes that are not stored yet. */
@@ -44,15 +45,11 @@ export class ShapeStore {
   }
 
   #attachOne(etx: EngineTransaction, shape: Shape): void {
-    const key = shapeKey(shape.id);
+    const key = idKey(shape.id);
     const cell = new Uint8Array(1 + shape.definition.length);
     cell.set(shape.definition, 1);
     etx.put(SHAPE_STORE, key, 0, key.length, cell, 0, cell.length, undefined);
     etx.onCommit(() => this.registry.markStored(shape.id));
     this.#attached.add(shape);
   }
-}
-
-function shapeKey(id: number): Uint8Array {
-  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
 }

@@ -19,7 +19,8 @@ import {
 } from '../base/errors.ts';
 import { describeDifference } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
-import { CATALOG_STORE, DROPPED_STORE, type EngineApi, type EngineTransaction } from '../transaction/engine-api.ts';
+import { CATALOG_STORE, DROPPED_STORE, idKey } from '../storage/system-stores.ts';
+import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 import { type AnyDefinition, type Catalog, type CatalogEntry, toNameBytes, toStoredShape } from './catalog.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
 
@@ -32,10 +33,6 @@ const FEW_STORES = 8;
 interface OpenStore {
   readonly definition: AnyDefinition | undefined;
   readonly core: StoreCore;
-}
-
-function idBytes(id: number): Uint8Array {
-  return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);
 }
 
 export class TransactionCore implements StoreHost {
@@ -138,7 +135,7 @@ export class TransactionCore implements StoreHost {
     const entry = this.mustFind(name);
     this.#expect(entry);
     this.#beginCatalogChange();
-    const key = idBytes(entry.stored.id);
+    const key = idKey(entry.stored.id);
     this.engine.remove(CATALOG_STORE, entry.nameBytes, 0, entry.nameBytes.length, true);
     this.engine.put(DROPPED_STORE, key, 0, key.length, EMPTY_CELL, 0, 1, false);
     this.#own?.set(name, undefined);
@@ -197,7 +194,7 @@ export class TransactionCore implements StoreHost {
     const { engine } = this;
     this.#expectAbsent(entry, entry.row);
     // The row may come and go, created and dropped by others, before this commit: then the id is used up.
-    engine.expectRow(DROPPED_STORE, idBytes(entry.stored.id), undefined);
+    engine.expectRow(DROPPED_STORE, idKey(entry.stored.id), undefined);
     this.#putRow(entry, undefined);
     this.#own ??= new Map();
     this.#own.set(definition.name, entry);

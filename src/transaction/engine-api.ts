@@ -12,16 +12,6 @@ export type FindResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
 
 export type TransactionKind = 'write' | 'read' | 'noCheck';
 
-/** Engine's own stores. */
-export const CATALOG_STORE = 1;
-export const SHAPE_STORE = 2;
-export const SEGMENT_STORE = 3;
-export const TRANSACTION_STORE = 4;
-export const WRITER_STORE = 5;
-export const PIN_STORE = 6;
-/** Key: dropped store's id (u32 big-endian). A put here drops the store: its content is unreachable from then on. */
-export const DROPPED_STORE = 7;
-
 export interface BeginOptions {
   /** From begin to the end of the commit; then `TimeoutError`, the transaction is rolled back. */
   readonly timeoutMs?: number;

@@ -14,10 +14,10 @@ import {
 } from '../../src/base/errors.ts';
 import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
+import { DROPPED_STORE } from '../../src/storage/system-stores.ts';
 import {
   ABSENT,
   type BeginOptions,
-  DROPPED_STORE,
   type EngineApi,
   type EngineStats,
   type EngineTransaction,

@@ -8,9 +8,9 @@ import { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
+import { DROPPED_STORE } from '../../src/storage/system-stores.ts';
 import {
   ABSENT,
-  DROPPED_STORE,
   type EngineApi,
   type EngineOptions,
   type EngineTransaction,

@@ -4,7 +4,7 @@ import { ClosedError } from '../../../src/base/errors.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { scanImages } from '../../../src/storage/segment-scan.ts';
 import { parseSegmentFileName, Segments } from '../../../src/storage/segments.ts';
-import { DROPPED_STORE } from '../../../src/transaction/engine-api.ts';
+import { DROPPED_STORE } from '../../../src/storage/system-stores.ts';
 import { FOLDER, getText, keysOf, openSmall, put, STORE, within, write } from './small-engine.ts';
 
 describe('dropping a store', () => {
