@@ -1,4 +1,6 @@
 /** The command line: which verb, its help, and what errors say and exit with. */
+import { createInterface } from 'node:readline/promises';
+import { Readable, type Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { SopError } from '../index.ts';
 import {
@@ -9,6 +11,8 @@ import {
   EXIT_FAILED,
   EXIT_INTERRUPTED,
   EXIT_USAGE,
+  type Host,
+  type Invocation,
   type OptionConfig,
   type OptionValues,
   UsageError,
@@ -20,6 +24,7 @@ import { commandHelp, generalHelp } from './help.ts';
 import { importCommand } from './import-command.ts';
 import { Output, OutputClosedError, type OutputStreams } from './output.ts';
 import { countCommand, scanCommand } from './scan-commands.ts';
+import { compactCommand, dropCommand, renameCommand } from './upkeep-commands.ts';
 
 const COMMANDS: readonly Command[] = [
   infoCommand,
@@ -31,6 +36,9 @@ const COMMANDS: readonly Command[] = [
   countCommand,
   importCommand,
   exportCommand,
+  dropCommand,
+  renameCommand,
+  compactCommand,
   verifyCommand,
   statsCommand,
 ];
@@ -42,29 +50,48 @@ const GLOBAL_OPTIONS: Readonly<Record<string, OptionConfig>> = {
 };
 
 export interface CliWorld extends OutputStreams {
-  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdin: AsyncIterable<Uint8Array> & { readonly isTTY?: boolean };
   readonly signal: AbortSignal;
   readonly version: () => string;
   /** Draw in colours where standard output is a terminal. */
   readonly colours: boolean;
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Runs one command; answers the exit code. */
 export async function runCli(argv: readonly string[], world: CliWorld): Promise<number> {
+  const { stdin, stderr, signal } = world;
+  const isTalking = stdin.isTTY === true && stderr.isTTY === true && stdin instanceof Readable;
+  const ask = isTalking ? (question: string) => askAt(stdin, stderr, question, signal) : undefined;
+  return runOne(argv, world, { signal, input: stdin, ask });
+}
+
+type Setting = Pick<Invocation, 'signal' | 'input' | 'ask'>;
+
+async function askAt(input: Readable, output: Writable, question: string, signal: AbortSignal): Promise<string> {
+  const talk = createInterface({ input, output });
+  try {
+    return await talk.question(question, { signal });
+  } finally {
+    talk.close();
+  }
+}
+
+async function runOne(argv: readonly string[], world: CliWorld, setting: Setting): Promise<number> {
   const json = argv.includes('--json');
   const colours = world.colours && world.stdout.isTTY === true && !json;
   const out = new Output(world, { json, colours });
   try {
-    const code = await dispatch(argv, world, out);
+    const code = await dispatch(argv, world, setting, out);
     await out.flush();
     return code;
   } catch (error) {
     if (error instanceof OutputClosedError) return EXIT_DONE;
-    return report(error, argv, out, world.signal);
+    return report(error, argv, out, setting.signal);
   }
 }
 
-async function dispatch(argv: readonly string[], world: CliWorld, out: Output): Promise<number> {
+async function dispatch(argv: readonly string[], world: CliWorld, setting: Setting, out: Output): Promise<number> {
   const [verb, ...rest] = argv;
   if (verb === '--version') {
     await out.line(world.version());
@@ -72,6 +99,7 @@ async function dispatch(argv: readonly string[], world: CliWorld, out: Output): 
   }
   if (verb === undefined || verb === '--help' || verb === '-h' || verb === 'help') {
     const about = COMMANDS.find((command) => command.name === rest[0]);
+    if (about === undefined && rest[0] !== undefined) throw unknownVerb(rest[0]);
     await out.line(about === undefined ? generalHelp(COMMANDS, out) : commandHelp(about, GLOBAL_OPTIONS, out));
     return verb === undefined ? EXIT_USAGE : EXIT_DONE;
   }
@@ -82,7 +110,13 @@ async function dispatch(argv: readonly string[], world: CliWorld, out: Output): 
     await out.line(commandHelp(command, GLOBAL_OPTIONS, out));
     return EXIT_DONE;
   }
-  return command.run({ positionals, options, out, input: world.stdin, signal: world.signal });
+  const host: Host = {
+    commands: COMMANDS,
+    globals: GLOBAL_OPTIONS,
+    environment: world.environment ?? {},
+    run: (line, inner) => runOne(line, world, inner),
+  };
+  return command.run({ positionals, options, out, ...setting, host });
 }
 
 /** Marks arguments such as -5: a negative number is no option. */

@@ -37,6 +37,18 @@ export interface Invocation {
   readonly input: AsyncIterable<Uint8Array>;
   /** Fires when the user interrupts. */
   readonly signal: AbortSignal;
+  /** Asks the user and answers what was typed; undefined where nobody sits at a terminal. */
+  readonly ask: ((question: string) => Promise<string>) | undefined;
+  readonly host: Host;
+}
+
+/** The command line itself, for verbs that run or describe other verbs. */
+export interface Host {
+  readonly commands: readonly Command[];
+  readonly globals: Readonly<Record<string, OptionConfig>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Runs a command as if it had been given to `sop`; answers its exit code. What goes wrong has been reported then. */
+  run(argv: readonly string[], setting: Pick<Invocation, 'signal' | 'input' | 'ask'>): Promise<number>;
 }
 
 export interface Command {
@@ -84,4 +96,12 @@ export function takePositionals(call: Invocation, ...names: readonly string[]): 
     throw new UsageError(`'${positionals[names.length]}' is one argument too many`);
   }
   return [...positionals];
+}
+
+/** Whether the user agrees: `--yes`, or the answer at a terminal. `UsageError` where nobody can be asked. */
+export async function confirm(call: Invocation, what: string): Promise<boolean> {
+  if (flagOption(call.options, 'yes')) return true;
+  if (call.ask === undefined || call.out.json) throw new UsageError(`${what}; say so with --yes`);
+  const answer = await call.ask(`${what}. Go on? [y/N] `);
+  return /^\s*y(es)?\s*$/i.test(answer);
 }

@@ -14,7 +14,9 @@ process.once('SIGINT', () => interrupted.abort());
 process.once('SIGTERM', () => interrupted.abort());
 
 const { stdin, stdout, stderr } = process;
-const colours = process.env.NO_COLOR === undefined;
-const world = { stdin, stdout, stderr, signal: interrupted.signal, version: readVersion, colours };
+const { env: environment } = process;
+// no-color.org: any text but the empty one switches colours off.
+const colours = (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb';
+const world = { stdin, stdout, stderr, signal: interrupted.signal, version: readVersion, colours, environment };
 
 process.exitCode = await runCli(process.argv.slice(2), world);

@@ -8,6 +8,19 @@ export class OutputClosedError extends Error {
 
 const FLUSH_AT = 64 * 1024;
 
+/** A stream is watched once, however many commands of a shell write to it. */
+const watchedStreams = new WeakSet<Writable>();
+const closedStreams = new WeakSet<Writable>();
+
+function watch(stream: Writable): void {
+  if (watchedStreams.has(stream)) return;
+  watchedStreams.add(stream);
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    closedStreams.add(stream);
+  });
+}
+
 export interface OutputStreams {
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -19,16 +32,12 @@ export class Output {
   readonly colours: boolean;
   readonly #streams: OutputStreams;
   #pending = '';
-  #closed = false;
 
   constructor(streams: OutputStreams, options: { readonly json: boolean; readonly colours: boolean }) {
     this.#streams = streams;
     this.json = options.json;
     this.colours = options.colours;
-    streams.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      this.#closed = true;
-    });
+    watch(streams.stdout);
   }
 
   get isTerminal(): boolean {
@@ -76,7 +85,7 @@ export class Output {
   }
 
   async #write(chunk: string | Uint8Array): Promise<void> {
-    if (this.#closed) throw new OutputClosedError();
+    if (closedStreams.has(this.#streams.stdout)) throw new OutputClosedError();
     const { stdout } = this.#streams;
     if (stdout.write(chunk)) return;
     await new Promise<void>((resolve, reject) => {

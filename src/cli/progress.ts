@@ -23,6 +23,17 @@ export class Progress {
     return performance.now() - this.#began;
   }
 
+  /** For work whose end nobody knows: what is known, and that it goes on. */
+  say(text: string): void {
+    const stream = this.#out.progressStream;
+    const now = performance.now();
+    if (stream === undefined || now - this.#drawnAt < REDRAW_MS) return;
+    this.#drawnAt = now;
+    this.#shown = true;
+    const line = `${this.#label}  ${text}  ${formatDuration(this.elapsedMs)}`;
+    stream.write(`\r\x1b[K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+  }
+
   /** `done` of `total` (undefined: unknown) in whatever unit; `items` is what the rate counts. */
   show(done: number, total: number | undefined, items: number, unit: string): void {
     const stream = this.#out.progressStream;
