@@ -12,41 +12,54 @@ import { CorruptionError } from '../base/errors.ts';
 import { OP_NOOP, OP_PUT, recordWords } from '../log/record.ts';
 import { IndexNodes } from './index-nodes.ts';
 import { PointFilter } from './point-filter.ts';
-import { RecordArena } from './record-arena.ts';
+import { FIRST_ADDRESS, RecordArena } from './record-arena.ts';
 import { RecordIndex } from './record-index.ts';
 import type { Run } from './run.ts';
 
-export interface MemoryTableOptions {
+/** What a table's records and indexes lie in, empty. */
+export interface TableMemory {
   readonly arena: RecordArena;
+  readonly nodes: IndexNodes;
+  /** For absent keys. */
+  readonly filter: PointFilter | undefined;
+}
+
+export interface MemoryTableOptions {
   /** All numbers in the table are above it and less than 2 ** 32 away. */
   readonly baseNumber: number;
-  /** Nodes to use; they are emptied. Fresh ones where left out. */
-  readonly nodes?: IndexNodes;
-  /** Filter for absent keys; it is emptied. */
-  readonly filter?: PointFilter;
+  readonly capacityBytes: number;
+  /** Asked for memory with the first record: who opens a database to read pays for none. */
+  readonly supply: () => TableMemory;
 }
 
 export class MemoryTable {
-  readonly arena: RecordArena;
-  readonly nodes: IndexNodes;
-  readonly filter: PointFilter | undefined;
   readonly baseNumber: number;
+  readonly capacityBytes: number;
   /** Newest number applied or adopted; `baseNumber` while there is none. */
   newestNumber: number;
   /** Records taken in, superseded ones and range removals included. */
   records = 0;
   readonly #stores = new Map<number, RecordIndex>();
   readonly #runs = new Map<number, Run[]>();
+  readonly #supply: () => TableMemory;
+  #memory: TableMemory | undefined;
 
   constructor(options: MemoryTableOptions) {
-    this.arena = options.arena;
-    this.arena.reset();
     this.baseNumber = options.baseNumber;
     this.newestNumber = options.baseNumber;
-    this.nodes = options.nodes ?? new IndexNodes(256);
-    this.nodes.reset();
-    this.filter = options.filter;
-    this.filter?.reset();
+    this.capacityBytes = options.capacityBytes;
+    this.#supply = options.supply;
+  }
+
+  /** A table in one arena, without a filter. */
+  static over(arena: RecordArena, baseNumber: number): MemoryTable {
+    const supply = () => ({ arena, nodes: new IndexNodes(256), filter: undefined });
+    return new MemoryTable({ baseNumber, capacityBytes: arena.capacityBytes, supply });
+  }
+
+  /** Undefined while there is no record. */
+  get memory(): TableMemory | undefined {
+    return this.#memory;
   }
 
   /** Takes in a store's records of transaction `number`, as they are in the log. `hasRoom` was asked before. */
@@ -54,8 +67,9 @@ export class MemoryTable {
     const relative = number - this.baseNumber;
     assert(number >= this.newestNumber && relative > 0 && relative <= 0xffff_ffff, 'numbers rise within a table');
     this.newestNumber = number;
-    const first = this.arena.appendSection(from, start, byteLength);
-    this.#index(this.#storeFor(storeId), first, first + (byteLength >>> 2), relative, storeId);
+    this.#memory ??= this.#supply();
+    const first = this.#memory.arena.appendSection(from, start, byteLength);
+    this.#index(this.#memory, storeId, first, first + (byteLength >>> 2), relative);
   }
 
   /** The index of a store's changes; undefined where it has none in this table. */
@@ -93,34 +107,24 @@ export class MemoryTable {
   }
 
   get usedBytes(): number {
-    return this.arena.usedBytes;
-  }
-
-  get capacityBytes(): number {
-    return this.arena.capacityBytes;
+    return this.#memory?.arena.usedBytes ?? EMPTY_ARENA_BYTES;
   }
 
   hasRoom(byteLength: number): boolean {
-    return this.arena.hasRoom(byteLength);
+    return this.usedBytes + byteLength <= this.capacityBytes;
   }
 
-  #storeFor(storeId: number): RecordIndex {
+  #storeFor(memory: TableMemory, storeId: number): RecordIndex {
     const known = this.#stores.get(storeId);
     if (known !== undefined) return known;
-    const index = new RecordIndex({
-      arena: this.arena,
-      nodes: this.nodes,
-      baseNumber: this.baseNumber,
-      linked: true,
-      filter: this.filter,
-      storeId,
-    });
+    const index = new RecordIndex({ ...memory, baseNumber: this.baseNumber, linked: true, storeId });
     this.#stores.set(storeId, index);
     return index;
   }
 
-  #index(index: RecordIndex, first: number, end: number, relative: number, storeId: number): void {
-    const words = this.arena.words;
+  #index(memory: TableMemory, storeId: number, first: number, end: number, relative: number): void {
+    const index = this.#storeFor(memory, storeId);
+    const words = memory.arena.words;
     for (let address = first; address < end; ) {
       const word0 = words[address] as number;
       const op = word0 & 0xff;
@@ -145,6 +149,8 @@ export class MemoryTable {
 }
 
 const NO_RUNS: readonly Run[] = [];
+/** What an arena without records counts as used. */
+const EMPTY_ARENA_BYTES = 4 * FIRST_ADDRESS;
 
 export interface MemoryTablePoolOptions {
   readonly arenaBytes: number;
@@ -152,12 +158,6 @@ export interface MemoryTablePoolOptions {
   readonly shared?: boolean;
   /** Released sets of memory that are kept for reuse (default 3). */
   readonly keep?: number;
-}
-
-interface TableMemory {
-  readonly arena: RecordArena;
-  readonly nodes: IndexNodes;
-  readonly filter: PointFilter;
 }
 
 /** Memory of tables in rotation: fresh memory costs 3-11 us a page, used memory nothing. */
@@ -171,27 +171,29 @@ export class MemoryTablePool {
 
   /** An empty table; one with a bigger arena than usual where `leastBytes` asks for it. */
   acquire(baseNumber: number, leastBytes = 0): MemoryTable {
-    const memory = leastBytes + 64 <= this.#options.arenaBytes ? this.#free.pop() : undefined;
-    return new MemoryTable({
-      ...(memory ?? this.#fresh(Math.max(this.#options.arenaBytes, leastBytes + 64))),
-      baseNumber,
-    });
+    const { arenaBytes } = this.#options;
+    const isUsual = leastBytes + EMPTY_ARENA_BYTES <= arenaBytes;
+    const capacityBytes = this.#arenaBytes(isUsual ? arenaBytes : leastBytes + EMPTY_ARENA_BYTES);
+    const supply = () => (isUsual ? this.#free.pop() : undefined) ?? this.#fresh(capacityBytes);
+    return new MemoryTable({ baseNumber, capacityBytes, supply });
   }
 
   /** Takes the memory of a table that nobody reads any more. */
   release(table: MemoryTable): void {
-    const { arena, nodes, filter } = table;
-    if (arena.capacityBytes !== this.#arenaBytes(this.#options.arenaBytes) || filter === undefined) return;
+    const { memory } = table;
+    if (memory === undefined || table.capacityBytes !== this.#arenaBytes(this.#options.arenaBytes)) return;
     if (this.#free.length >= (this.#options.keep ?? 3)) return;
-    this.#free.push({ arena, nodes, filter });
+    memory.arena.reset();
+    memory.nodes.reset();
+    memory.filter?.reset();
+    this.#free.push(memory);
   }
 
   #arenaBytes(byteLength: number): number {
     return Math.ceil(byteLength / 4096) * 4096;
   }
 
-  #fresh(byteLength: number): TableMemory {
-    const size = this.#arenaBytes(byteLength);
+  #fresh(size: number): TableMemory {
     const buffer = this.#options.shared === true ? new SharedArrayBuffer(size) : new ArrayBuffer(size);
     return {
       arena: new RecordArena(buffer, false),

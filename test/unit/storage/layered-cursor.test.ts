@@ -120,7 +120,7 @@ class Fixture {
 
   #makeTable(): { table: MemoryTable; runs: ModelEntry[][] } {
     const arena = new RecordArena(new ArrayBuffer(1 << 17), false);
-    const table = new MemoryTable({ arena, baseNumber: this.#number });
+    const table = MemoryTable.over(arena, this.#number);
     const runs: ModelEntry[][] = [];
     const { chance, model } = this;
     for (let transactions = chance.below(12); transactions > 0; transactions--) {
@@ -312,7 +312,7 @@ describe(`layers read as one (SOP_SEED=${SEED})`, () => {
 
   it('show removed keys to those who ask, each once', () => {
     const buffer = new WriteBuffer();
-    const table = new MemoryTable({ arena: new RecordArena(new ArrayBuffer(4096), false), baseNumber: 10 });
+    const table = MemoryTable.over(new RecordArena(new ArrayBuffer(4096), false), 10);
     const key = (n: number): Uint8Array => new Uint8Array([n]);
     for (let n = 0; n < 6; n++) buffer.put(key(n), 0, 1, key(n), 0, 1);
     table.applySection(STORE, buffer.sectionBytes, buffer.sectionStart, buffer.sectionLength, 11);

@@ -51,14 +51,16 @@ describe('a memory table', () => {
     const key = new Uint8Array([9]);
     buffer.put(key, 0, 1, key, 0, 1);
     apply(first, STORE, buffer, 2);
-    expect(first.arena.bytes.buffer).toBeInstanceOf(SharedArrayBuffer);
+    const { memory } = first;
+    expect(memory?.arena.bytes.buffer).toBeInstanceOf(SharedArrayBuffer);
     pool.release(first);
     const second = pool.acquire(7);
-    expect(second.arena).toBe(first.arena);
+
     expect(second.isEmpty).toBe(true);
     expect(second.hasRoom((1 << 16) - 16)).toBe(true);
     expect(second.hasRoom(1 << 16)).toBe(false);
     apply(second, STORE, buffer, 8);
+    expect(second.memory).toBe(memory);
     expect(second.store(STORE)?.keys).toBe(1);
     expect(pool.acquire(7, 1 << 18).hasRoom(1 << 18)).toBe(true);
   });
@@ -72,7 +74,7 @@ describe('a memory table', () => {
       words([recordWord0(9, 0, 0), 0, 0, 0]),
       words([recordWord0(0, 0, 0), 0, 0, 0]),
     ]) {
-      const table = new MemoryTable({ arena: new RecordArena(new ArrayBuffer(4096), false), baseNumber: 0 });
+      const table = MemoryTable.over(new RecordArena(new ArrayBuffer(4096), false), 0);
       expect(() => table.applySection(STORE, section, 0, section.length, 1)).toThrow(CorruptionError);
     }
   });
@@ -83,7 +85,7 @@ function countFixture(chance: Chance, source: KeySource): { table: MemoryTable; 
   const model = new Model();
   for (let i = chance.below(60); i > 0; i--) model.write(source.next(), new Uint8Array(1), 1);
   const below = model.sorted(Infinity);
-  const table = new MemoryTable({ arena: new RecordArena(new ArrayBuffer(1 << 16), false), baseNumber: 1 });
+  const table = MemoryTable.over(new RecordArena(new ArrayBuffer(1 << 16), false), 1);
   for (let number = 2; number < 2 + chance.below(20); number++) {
     const buffer = new WriteBuffer();
     for (let i = 1 + chance.below(6); i > 0; i--) changeOnce(chance, source, buffer, model, number);

@@ -76,7 +76,7 @@ class Fixture {
     keys: Map<string, Uint8Array>,
   ): MemoryTable {
     const random = this.#random;
-    const table = new MemoryTable({ arena: new RecordArena(new ArrayBuffer(1 << 21), false), baseNumber });
+    const table = MemoryTable.over(new RecordArena(new ArrayBuffer(1 << 21), false), baseNumber);
     const crowded = random.chance(50);
     for (let number = baseNumber + 1; number <= baseNumber + transactions; number++) {
       const buffer = new WriteBuffer(64);

@@ -92,7 +92,7 @@ describe(`a write buffer (SOP_SEED=${SEED})`, () => {
         const asked = source.next();
         if (chance.one(30)) expect(bufferGet(buffer, asked)).toEqual(model.get(asked));
       }
-      const table = new MemoryTable({ arena: new RecordArena(new ArrayBuffer(1 << 16), false), baseNumber: 8 });
+      const table = MemoryTable.over(new RecordArena(new ArrayBuffer(1 << 16), false), 8);
       if (!buffer.isEmpty) {
         table.applySection(STORE, buffer.sectionBytes, buffer.sectionStart, buffer.sectionLength, 9);
       }
