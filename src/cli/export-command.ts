@@ -23,6 +23,7 @@ import {
   textOption,
   UsageError,
 } from './command.ts';
+import { CSV_EXPORT_OPTIONS, wantsCsv, writeCsv } from './csv-export.ts';
 import { definitionLine } from './import-command.ts';
 import { readLines } from './lines.ts';
 import { mustDescribe, reading } from './open.ts';
@@ -35,16 +36,21 @@ const PAGE = 500;
 
 export const exportCommand: Command = {
   name: 'export',
-  summary: 'write stores as NDJSON, for sop import',
+  summary: 'write stores as NDJSON or CSV, for sop import',
   usage: '<folder> [<store>...]',
-  details: 'All stores where none is named, as of one snapshot. Typed JSON: nothing is lost on the way.',
+  details:
+    'All stores where none is named, as of one snapshot. Typed JSON: nothing is lost on the way. CSV holds one store: the ' +
+    'fields of the key, then those of the values; nested values are typed JSON in their cells. How to read it back with the ' +
+    'same types is said at the end.',
   options: {
     out: { type: 'string', short: 'o', value: 'file', help: 'write to this file instead of standard output' },
+    ...CSV_EXPORT_OPTIONS,
     resume: { type: 'boolean', help: 'go on with a file that an interrupted export left' },
   },
   examples: [
     ['sop export ./data > all.ndjson', 'everything'],
     ['sop export ./data users orders --out some.ndjson', 'two stores, into a file, with progress'],
+    ['sop export ./data cities --out cities.csv', 'CSV with a header row'],
     ['sop export ./data users --out users.ndjson --resume', 'go on behind the last whole line'],
   ],
   async run(call) {
@@ -53,13 +59,16 @@ export const exportCommand: Command = {
     const path = textOption(call.options, 'out');
     const resumes = flagOption(call.options, 'resume');
     if (resumes && path === undefined) throw new UsageError('--resume needs --out');
+    const csv = wantsCsv(call, path);
     return reading(folder, async (db) => {
       const stores: StoreInfo[] = [];
       if (names.length > 0) for (const name of names) stores.push(await mustDescribe(db, name));
       else stores.push(...(await db.stores()).filter((store) => !OWN_STORES.includes(store.name)));
       const last = resumes && existsSync(path as string) ? await findEnd(path as string) : undefined;
       const sink = path === undefined ? call.out : new FileSink(path, last?.position ?? 0);
-      const done = await db.read((tx) => writeStores(call, tx, stores, last, sink));
+      const done = await db.read((tx) =>
+        csv ? writeCsv(call, tx, stores[0] as StoreInfo, sink) : writeStores(call, tx, stores, last, sink),
+      );
       await sink.flush();
       return done ? EXIT_DONE : EXIT_INTERRUPTED;
     });

@@ -46,6 +46,10 @@ export function commandHelp(command: Command, globals: Readonly<Record<string, O
 }
 
 function wrap(text: string): string[] {
+  return text.split('\n').flatMap(wrapParagraph);
+}
+
+function wrapParagraph(text: string): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

@@ -15,6 +15,8 @@ import {
   textOption,
   UsageError,
 } from './command.ts';
+import type { CsvRow } from './csv.ts';
+import { CSV_IMPORT_OPTIONS, type CsvSource, type CsvState, openCsv } from './csv-source.ts';
 import { type Line, openSource, readLines, type SourceFile } from './lines.ts';
 import { writing } from './open.ts';
 import { formatCount, formatDuration } from './output.ts';
@@ -30,6 +32,8 @@ interface ImportState {
   readonly tail: number;
   readonly done: boolean;
   readonly updated: Date;
+  /** Of a CSV file: its columns. */
+  readonly csv?: CsvState | undefined;
 }
 
 const imports = defineStore<string, ImportState>('sop.imports');
@@ -39,17 +43,21 @@ const BATCH_CHARACTERS = 4 * 1024 * 1024;
 
 export const importCommand: Command = {
   name: 'import',
-  summary: 'read NDJSON into stores; goes on where it was interrupted',
+  summary: 'read NDJSON or CSV into stores; goes on where it was interrupted',
   usage: '<folder> <file>',
   details:
     'Lines are what `sop export` writes: {"key": ..., "value": ...} in typed JSON, with a line that defines the store before ' +
     'its entries. Any other JSON objects are taken as records: --key or --id says which of their fields make the key, the ' +
     'others are the value; records go to the store that --store names. `-` reads standard input. Database and store are ' +
-    'created where there are none. Running the same command again imports what was added to the file since.',
+    'created where there are none. Running the same command again imports what was added to the file since.\n' +
+    'CSV has a header row; types are guessed from the first rows (integers, numbers, booleans, ISO dates, UUIDs, else text; an ' +
+    'empty cell is null) or given with --types. A wrong cell is named by line and column, and stops the import: batches of ' +
+    '2,000 rows are in or not, as a whole.',
   options: {
     store: { type: 'string', short: 's', value: 'name', help: 'the store that entries go to' },
     id: { type: 'string', value: 'field', help: 'the field that is the key, a key of one value' },
     ...SHAPE_OPTIONS,
+    ...CSV_IMPORT_OPTIONS,
     source: {
       type: 'string',
       value: 'name',
@@ -64,18 +72,27 @@ export const importCommand: Command = {
       'records with a key of fields',
     ],
     ['sop import ./data users.ndjson --store users --id email', 'records with a key of one value'],
+    ['sop import ./data cities.csv --store cities --key country,name', 'CSV, types guessed'],
+    [
+      "sop import ./data plz.txt --csv -d ';' --store plz --id code --types code:text,since:date",
+      'CSV with everything said',
+    ],
     ['gunzip -c log.gz | sop import ./data - --store log --id time --source log.gz', 'from another program'],
   ],
   async run(call) {
     const [folder, path] = takePositionals(call, '<folder>', '<file>') as [string, string];
+    const csv = openCsv(call.options, path === '-' ? undefined : path);
     const source = path === '-' ? undefined : openSource(path);
     try {
-      return await writing(folder, true, (db) => new Import(db, call, source).run());
+      return await writing(folder, true, (db) => new Import(db, call, source, csv).run());
     } finally {
       source?.close();
     }
   },
 };
+
+/** What one record is made of. */
+type Item = Line | CsvRow;
 
 interface Target {
   readonly name: string;
@@ -86,6 +103,7 @@ class Import {
   readonly #db: Database;
   readonly #call: Invocation;
   readonly #source: SourceFile | undefined;
+  readonly #csv: CsvSource | undefined;
   readonly #identity: string | undefined;
   #target: Target | undefined;
   #state: ImportState = {
@@ -98,7 +116,8 @@ class Import {
     updated: new Date(),
   };
 
-  constructor(db: Database, call: Invocation, source: SourceFile | undefined) {
+  constructor(db: Database, call: Invocation, source: SourceFile | undefined, csv: CsvSource | undefined) {
+    this.#csv = csv;
     this.#db = db;
     this.#call = call;
     this.#source = source;
@@ -117,6 +136,10 @@ class Import {
     const progress = new Progress(out, 'importing', before.position);
     try {
       await this.#read(progress, before);
+    } catch (error) {
+      progress.end();
+      this.#tellRest(before);
+      throw error;
     } finally {
       progress.end();
     }
@@ -138,6 +161,7 @@ class Import {
       if (source.sizeBytes < state.position || source.tailChecksum(state.position) !== state.tail) return;
     }
     this.#state = state;
+    if (state.csv !== undefined) this.#csv?.resume(state.csv);
     if (state.store !== undefined)
       this.#target = await this.#db.read((tx) => this.#existing(tx, state.store as string));
   }
@@ -147,13 +171,18 @@ class Import {
     const source = this.#source;
     const bytes = source === undefined ? input : source.read(before.position);
     const from = source === undefined ? { position: 0, line: 0 } : before;
-    let batch: Line[] = [];
+    let batch: Item[] = [];
     let characters = 0;
-    for await (const lines of readLines(bytes, from.position, from.line + 1)) {
-      for (const line of lines) {
-        if (line.end <= before.position) continue;
-        batch.push(line);
-        characters += line.text.length;
+    const lines = readLines(bytes, from.position, from.line + 1);
+    const items: AsyncIterable<Item[]> = this.#csv === undefined ? lines : this.#csv.rows(lines, from.position === 0);
+    let told = this.#csv === undefined;
+    for await (const some of items) {
+      if (!told) this.#call.out.note(`columns: ${this.#csv?.describe()}`);
+      told = true;
+      for (const item of some) {
+        if (item.end <= before.position) continue;
+        batch.push(item);
+        characters += 'cells' in item ? item.characters : item.text.length;
         if (batch.length < BATCH_RECORDS && characters < BATCH_CHARACTERS) continue;
         await this.#bringIn(batch, false);
         progress.show(this.#state.position, source?.sizeBytes, this.#state.records - before.records, 'records');
@@ -166,8 +195,8 @@ class Import {
   }
 
   /** One transaction: the records of these lines, and how far that is. */
-  async #bringIn(lines: readonly Line[], done: boolean): Promise<void> {
-    const last = lines.at(-1);
+  async #bringIn(items: readonly Item[], done: boolean): Promise<void> {
+    const last = items.at(-1);
     if (last === undefined && this.#identity === undefined) return;
     const before = this.#state;
     const targetBefore = this.#target;
@@ -175,7 +204,7 @@ class Import {
     this.#state = await this.#db.write((tx) => {
       this.#target = targetBefore;
       let records = before.records;
-      for (const line of lines) records += this.#takeLine(tx, line);
+      for (const item of items) records += 'cells' in item ? this.#takeRow(tx, item) : this.#takeLine(tx, item);
       const state: ImportState = {
         position,
         line: last?.number ?? before.line,
@@ -184,6 +213,7 @@ class Import {
         tail: this.#source?.tailChecksum(position) ?? 0,
         done,
         updated: new Date(),
+        ...(this.#csv?.state === undefined ? {} : { csv: this.#csv.state }),
       };
       if (this.#identity !== undefined) tx.store(imports).put(this.#identity, state);
       return state;
@@ -206,6 +236,20 @@ class Import {
       return 1;
     } catch (error) {
       throw atLine(error, line.number);
+    }
+  }
+
+  #takeRow(tx: Transaction, row: CsvRow): number {
+    const csv = this.#csv as CsvSource;
+    const record = csv.toRecord(row);
+    try {
+      this.#target ??= this.#defineFromOptions(tx);
+      const { name, info } = this.#target;
+      const [key, value] = splitRow(record, info, textOption(this.#call.options, 'id'));
+      tx.store(name).put(key, value);
+      return 1;
+    } catch (error) {
+      throw atLine(error, row.firstLine);
     }
   }
 
@@ -240,21 +284,17 @@ class Import {
     if ('key' in json && 'value' in json && Object.keys(json).every((name) => ENTRY_NAMES.includes(name))) {
       return [fromTypedJson(json.key) as AnyKey, fromTypedJson(json.value)];
     }
-    const record = fromTypedJson(json) as Record<string, unknown>;
-    const id = textOption(this.#call.options, 'id');
-    if (info.key === undefined) {
-      if (id === undefined)
-        throw new UsageError('this is no {"key", "value"}; --id or --key says which fields make the key');
-      const { [id]: key, ...value } = record;
-      if (key === undefined) throw new UsageError(`there is no field '${id}'`);
-      return [key as AnyKey, value];
-    }
-    const key: Record<string, unknown> = {};
-    for (const name of [...info.key.map(({ field }) => field), ...info.rideOn]) {
-      key[name] = record[name];
-      delete record[name];
-    }
-    return [key, record];
+    return splitRecord(fromTypedJson(json) as Record<string, unknown>, info, textOption(this.#call.options, 'id'));
+  }
+
+  /** An error came: what is in all the same. */
+  #tellRest(before: ImportState): void {
+    const { records, line } = this.#state;
+    const imported = records - before.records;
+    const goesOn = this.#identity === undefined ? '' : '; once mended, the same command goes on behind them';
+    if (imported > 0)
+      this.#call.out.note(`${formatCount(imported)} records up to line ${formatCount(line)} are in${goesOn}`);
+    else this.#call.out.note('nothing was imported');
   }
 
   async #tell(imported: number, interrupted: boolean, elapsedMs: number): Promise<void> {
@@ -270,6 +310,31 @@ class Import {
       out.note(`all ${formatCount(records)} records are in already (--again reads them once more)`);
     else out.note(`${formatCount(imported)} records imported in ${formatDuration(elapsedMs)}${rate}`);
   }
+}
+
+/** The fields that make the key, and the others. */
+function splitRecord(record: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
+  if (info.key === undefined) {
+    if (id === undefined) throw new UsageError('no key is named; --id or --key says which fields make the key');
+    const { [id]: key, ...value } = record;
+    if (key === undefined) throw new UsageError(`there is no field '${id}'`);
+    return [key as AnyKey, value];
+  }
+  const key: Record<string, unknown> = {};
+  for (const name of [...info.key.map(({ field }) => field), ...info.rideOn]) {
+    key[name] = record[name];
+    delete record[name];
+  }
+  return [key, record];
+}
+
+/** As `splitRecord`, for what `sop export --csv` writes too: a column `key`, a column `value` for values without fields. */
+function splitRow(record: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
+  for (const name of info.rideOn) if (record[name] === null) delete record[name];
+  const [key, value] = splitRecord(record, info, id ?? ('key' in record ? 'key' : undefined));
+  const names = Object.keys(value as object);
+  const isPlain = id === undefined && names.length === 1 && names[0] === 'value';
+  return [key, isPlain ? (value as { value: unknown }).value : value];
 }
 
 const ENTRY_NAMES = ['key', 'value', 'version'];
