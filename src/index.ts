@@ -2,6 +2,8 @@
 
 export {
   AbortedError,
+  BackupIncompleteError,
+  BackupRefusedError,
   ClosedError,
   ConflictError,
   CorruptionError,
@@ -18,6 +20,8 @@ export {
   LimitExceededError,
   NativeMissingError,
   OutcomeUnknownError,
+  PinExistsError,
+  PinNotFoundError,
   ReadOnlyError,
   SnapshotTooOldError,
   SopError,
@@ -29,6 +33,7 @@ export {
 } from './base/errors.ts';
 export {
   MAX_KEY_BYTES,
+  MAX_PIN_NAME_BYTES,
   MAX_RIDE_ON_BYTES,
   MAX_STORE_NAME_BYTES,
   MAX_VALUE_BYTES,
@@ -40,6 +45,8 @@ export {
   type BeginOptions,
   Database,
   type DatabaseStats,
+  type PinInfo,
+  type ReadOptions,
   type VerifyOptions,
   type VerifyProgress,
   type VerifyReport,

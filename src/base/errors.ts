@@ -19,6 +19,10 @@ export type ErrorCode =
   | 'STORE_NOT_FOUND'
   | 'STORE_EXISTS'
   | 'STORE_MISMATCH'
+  | 'PIN_NOT_FOUND'
+  | 'PIN_EXISTS'
+  | 'BACKUP_REFUSED'
+  | 'BACKUP_INCOMPLETE'
   | 'INVALID_KEY'
   | 'INVALID_VALUE'
   | 'INVALID_ARGUMENT'
@@ -132,6 +136,33 @@ export class StoreExistsError extends SopError {
 export class StoreMismatchError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('STORE_MISMATCH', message, false, options);
+  }
+}
+
+/** No pin has this name (any more). */
+export class PinNotFoundError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('PIN_NOT_FOUND', message, false, options);
+  }
+}
+
+export class PinExistsError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('PIN_EXISTS', message, false, options);
+  }
+}
+
+/** The folder can not take this backup: it holds something else; `details` has `folder` and `reason`. Nothing was touched. */
+export class BackupRefusedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('BACKUP_REFUSED', message, false, options);
+  }
+}
+
+/** The folder holds a backup that never came to its end: back up into it again, or remove it. */
+export class BackupIncompleteError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('BACKUP_INCOMPLETE', message, false, options);
   }
 }
 

@@ -18,6 +18,8 @@ export const MAX_IMAGE_BYTES = 64 * 1024;
 export const LOG_ALIGNMENT = 4096;
 /** Longest store name in UTF-8 bytes. */
 export const MAX_STORE_NAME_BYTES = 512;
+/** Longest name of a pin in UTF-8 bytes. */
+export const MAX_PIN_NAME_BYTES = 512;
 /** Longest batch a reader accepts; what claims to be longer is damage or a torn tail. */
 export const MAX_BATCH_BYTES = 256 * 1024 * 1024;
 /** Store ids below this belong to the engine itself. */

@@ -1,7 +1,8 @@
 /**
  * A database's folder: its identity (`sop.json`), who has it open (`lock`, `members/`), and where the rest lies.
  *
- *  1. `sop.json` is written once, under another name, synced and renamed: it is there whole or not at all.
+ *  1. `sop.json` is written under another name, synced and renamed: it is there whole or not at all. It is written again
+ *     only to name a feature that older programs must not pass over, before the feature is first used.
  *  2. `lock` never holds data. The exclusive lock on its byte means "open for writing here"; the kernel drops it with us.
  *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
  */
@@ -17,6 +18,9 @@ import { parentPath } from '../env/paths.ts';
 import { isoTime } from '../env/iso-time.ts';
 
 export const FORMAT_VERSION = 1;
+/** Features of a database that this program knows. */
+export type Feature = 'pins';
+const KNOWN_FEATURES: readonly string[] = ['pins'];
 /** Far beyond any data, since Windows and SMB locks are mandatory. */
 const LOCK_POSITION = 0x4000_0000;
 const MAX_SMALL_FILE_BYTES = 64 * 1024;
@@ -30,6 +34,8 @@ export interface Owner {
 
 export interface DatabaseIdentity {
   readonly id: Uint8Array;
+  /** Sorted. */
+  readonly features: readonly Feature[];
 }
 
 export function toHex(bytes: Uint8Array): string {
@@ -95,12 +101,27 @@ export class DatabaseFolder {
     for (const name of ['log', 'data', 'members']) files.createFolder(`${this.path}/${name}`);
     const id = new Uint8Array(16);
     random.fill(id);
-    const text = `${JSON.stringify({ sop: 'database', format: FORMAT_VERSION, features: [], id: toHex(id) }, null, 2)}\n`;
+    const identity = { id, features: [] };
+    this.writeIdentity(identity);
+    return identity;
+  }
+
+  /** Puts `sop.json` in place, to be settled. */
+  writeIdentity({ id, features }: DatabaseIdentity): void {
+    const { files } = this.env;
+    const text = `${JSON.stringify({ sop: 'database', format: FORMAT_VERSION, features, id: toHex(id) }, null, 2)}\n`;
     const temporary = `${this.path}/sop.json.new`;
     if (files.status(temporary) !== undefined) files.remove(temporary);
     this.#writeSmall(temporary, text, true);
     files.rename(temporary, `${this.path}/sop.json`);
-    return { id };
+  }
+
+  /** From now on, durably, programs that do not know the feature refuse the database. Called with the lock held. */
+  requireFeature(feature: Feature): void {
+    const identity = this.mustReadIdentity();
+    if (identity.features.includes(feature)) return;
+    this.writeIdentity({ id: identity.id, features: [...identity.features, feature].sort() });
+    this.env.files.syncFolderSync(this.path);
   }
 
   /** Makes the names in the folder and all on the way to it durable: whoever created them may have been killed before that. */
@@ -249,7 +270,8 @@ function parseIdentity(text: string, path: string): DatabaseIdentity {
   if (sop !== 'database' || typeof format !== 'number') {
     throw new FormatUnsupportedError(`${path} does not describe a database of this kind`, { details: { file: path } });
   }
-  const unknown = Array.isArray(features) ? features : [features];
+  const named: readonly unknown[] = Array.isArray(features) ? features : [features];
+  const unknown = named.filter((feature) => !KNOWN_FEATURES.includes(feature as string));
   if (format !== FORMAT_VERSION || unknown.length > 0) {
     throw new FormatUnsupportedError(
       `${path}: format ${format}${unknown.length > 0 ? ` with features ${unknown.join(', ')}` : ''} is not known here (this program reads format ${FORMAT_VERSION})`,
@@ -259,7 +281,10 @@ function parseIdentity(text: string, path: string): DatabaseIdentity {
   if (typeof id !== 'string' || !/^[0-9a-f]{32}$/.test(id)) {
     throw new CorruptionError(`${path} names no database id`, { details: { file: path, offset: 0 } });
   }
-  return { id: Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(id.slice(i * 2, i * 2 + 2), 16)) };
+  return {
+    id: Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(id.slice(i * 2, i * 2 + 2), 16)),
+    features: named as readonly Feature[],
+  };
 }
 
 function parseOwner(text: string): Owner | undefined {

@@ -170,18 +170,21 @@ const deadBytes = (row: SegmentSpace): number => Math.max(0, fileBytes(row) - ro
 /**
  * Which segments to rewrite with the next checkpoint: the emptiest first, until what is left dead is tolerable or what
  * must be copied passes `budgetBytes` (one segment is always taken). `eager` tolerates nothing but nearly full segments.
- * `inUse`: segments that open transactions will refer to.
+ * `inUse`: segments that open transactions will refer to. `pinned`: segments that stay whatever is rewritten, so that it
+ * would gain nothing.
  */
 export function chooseVictims(
   space: Space,
   inUse: ReadonlySet<number>,
   budgetBytes: number,
   eager: boolean,
+  pinned: ReadonlyMap<number, unknown>,
 ): VictimChoice {
   const candidates: { index: number; row: SegmentSpace }[] = [];
   let dead = 0;
   let live = 0;
   for (const [index, row] of space.segments) {
+    if (pinned.has(index)) continue;
     const rowDead = deadBytes(row);
     dead += rowDead;
     live += Math.min(row.liveBytes, row.totalBytes);

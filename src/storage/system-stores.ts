@@ -11,6 +11,7 @@ export const SEGMENT_STORE = 3;
 /** See transaction-ids.ts. */
 export const TRANSACTION_STORE = 4;
 export const WRITER_STORE = 5;
+/** See pin-row.ts. */
 export const PIN_STORE = 6;
 /**
  * Key: u32 store id (big-endian) of a dropped store, put by the transaction that drops it; a checkpoint then unlinks the

@@ -1,8 +1,8 @@
 /**
- * Walking a whole database as a snapshot sees it and naming every broken invariant: every tree of the forest, image by
+ * Walking a whole database as a snapshot sees it, and every pinned root, and naming every broken invariant: every tree of the forest, image by
  * image; every separate value against its checksum; every segment a tree names against its row; runs not merged yet.
  *
- * The walk changes nothing and goes on after damage. Invariant numbers are those of ARCHITECTURE.md.
+ * What several roots share is walked once. The walk changes nothing and goes on after damage. Invariant numbers are those of ARCHITECTURE.md.
  */
 import { AbortedError, SopError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
@@ -12,13 +12,14 @@ import type { ImageCache } from '../node/image-cache.ts';
 import { type CheckResult, checkTree } from '../tree/tree-check.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
+import type { KeptRoot } from './pinned-roots.ts';
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import { segmentOfKey } from './space.ts';
 import { FOREST_STORE, SEGMENT_STORE, idOfKey } from './system-stores.ts';
 import type { TreeRun } from './tree-run.ts';
 import { readValueReference, readValueSync } from './value-log.ts';
-import type { View } from './view.ts';
+import type { Root, View } from './view.ts';
 
 export interface VerifyOptions {
   readonly env: Env;
@@ -29,6 +30,8 @@ export interface VerifyOptions {
   readonly reader: SnapshotReader;
   readonly onProgress?: (progress: { store: number; entriesChecked: number; entriesTotal: number }) => void;
   readonly signal?: AbortSignal;
+  /** Roots that pins keep. */
+  readonly pinned: readonly KeptRoot[];
 }
 
 export interface Problem {
@@ -52,6 +55,10 @@ export interface Report {
 /** Problems listed at most; a badly damaged database would fill the memory with them. */
 const MAX_PROBLEMS = 1000;
 const SLICE_MS = 5;
+/** Inner images remembered for the roots that share them; each stands for some hundred others. */
+const MAX_KNOWN = 1_000_000;
+/** Segments are far shorter: an offset and a segment's index in one number. */
+const OFFSETS = 2 ** 36;
 
 export function verifyDatabase(options: VerifyOptions): Promise<Report> {
   return new Verifier(options).run();
@@ -60,7 +67,10 @@ export function verifyDatabase(options: VerifyOptions): Promise<Report> {
 class Verifier {
   readonly #options: VerifyOptions;
   readonly #problems: Problem[] = [];
+  /** Segments that the root being walked names. */
   readonly #named = new Set<number>();
+  /** Inner images walked so far, where there are pins. */
+  readonly #known = new Set<number>();
   #entries = 0;
   #images = 0;
   #values = 0;
@@ -73,25 +83,43 @@ class Verifier {
 
   async run(): Promise<Report> {
     const { view } = this.#options;
-    const forest = view.root.record.forest;
-    const stores = forest === undefined ? [] : await this.#checkForest(forest);
-    this.#total = stores.reduce((sum, [, handle]) => sum + handle.entries, 0);
-    for (const [storeId, handle] of stores) await this.#checkStore(storeId, handle);
+    const stores = await this.#checkRoot(view.root);
     for (const table of view.tables) {
       for (const run of table.allRuns()) await this.#check(run.storeId, (run as TreeRun).tree.root, true);
     }
     // What no checkpoint has merged yet was checked when the log was read; it counts all the same.
     for (const table of view.tables) this.#entries += table.records;
-    if (stores.length > 0) this.#checkRows();
+    for (const { view: pinned } of this.#options.pinned) await this.#checkRoot(pinned.root);
     return {
       ok: this.#problems.length === 0,
       problems: this.#problems,
-      stores: stores.length,
+      stores,
       entries: this.#entries,
       images: this.#images,
       values: this.#values,
       bytesChecked: this.#bytes,
     };
+  }
+
+  /** Answers how many stores it has. */
+  async #checkRoot(root: Root): Promise<number> {
+    const { forest } = root.record;
+    this.#named.clear();
+    const stores = forest === undefined ? [] : await this.#checkForest(forest);
+    this.#total = stores.reduce((sum, [, handle]) => sum + handle.entries, this.#total);
+    for (const [storeId, handle] of stores) if (!this.#isKnown(handle)) await this.#checkStore(storeId, handle);
+    if (stores.length > 0) this.#checkRows(root);
+    return stores.length;
+  }
+
+  /** Whether another root had this subtree as well. */
+  #isKnown(handle: Handle): boolean {
+    const known = this.#known;
+    const place = handle.segment * OFFSETS + handle.offset;
+    if (known.has(place)) return true;
+    const isWorthIt = handle.level > 0 && this.#options.pinned.length > 0;
+    if (isWorthIt && known.size < MAX_KNOWN && handle.offset < OFFSETS) known.add(place);
+    return false;
   }
 
   /** The forest itself, then the roots it names. */
@@ -132,6 +160,7 @@ class Verifier {
       storeId,
       root,
       tombstones,
+      ...(tombstones ? {} : { isKnown: (handle: Handle) => this.#isKnown(handle) }),
       // What only a run names gets its row from the checkpoint that merges it.
       onImage: (segment, _offset, length) => {
         if (!tombstones) this.#named.add(segment);
@@ -181,10 +210,10 @@ class Verifier {
   }
 
   /** Every segment that a tree names must have a row: what has none is taken for nobody's. */
-  #checkRows(): void {
-    const { view, reader, cache, segments } = this.#options;
+  #checkRows(root: Root): void {
+    const { reader, cache, segments } = this.#options;
     const rows = new Set<number>();
-    const tree = reader.tree(view.root, SEGMENT_STORE);
+    const tree = reader.tree(root, SEGMENT_STORE);
     if (tree !== undefined) {
       const cursor = new TreeCursor(cache, tree);
       cursor.waits = true;

@@ -4,7 +4,8 @@
  *
  * Invariants:
  *  1. What is remembered of a committed row holds for every snapshot from `knownAt` on: nothing is answered from memory while
- *     a transaction that drops or renames is under way, and all is forgotten when one has committed.
+ *     a transaction that drops or renames is under way, and all is forgotten when one has committed; what an older snapshot
+ *     still sees is not remembered again.
  *  2. A store id belongs to one store for ever; it is not given out again after a drop.
  *  3. Transactions that create the same store at the same time agree on its id and write the same row, byte for byte.
  */
@@ -68,6 +69,8 @@ export class Catalog {
   readonly #proposals = new Map<string, Proposal>();
   /** Transactions under way that have dropped or renamed something. */
   #changing = 0;
+  /** Number of the last transaction that dropped or renamed something. */
+  #changedAt = 0;
 
   constructor(engine: EngineApi, shapes: ShapeStore) {
     this.#engine = engine;
@@ -82,7 +85,7 @@ export class Catalog {
   }
 
   remember(entry: CatalogEntry, knownAt: number): void {
-    if (this.#changing > 0) return;
+    if (this.#changing > 0 || knownAt < this.#changedAt) return;
     if (this.#known.size >= MOST_KNOWN) this.#known.clear();
     this.#known.set(entry.stored.name, { entry, knownAt });
   }
@@ -151,8 +154,10 @@ export class Catalog {
     this.#changing++;
   }
 
-  changeEnds(): void {
+  /** `number`: of the transaction, where it committed. */
+  changeEnds(number?: number): void {
     this.#changing--;
+    if (number !== undefined) this.#changedAt = Math.max(this.#changedAt, number);
     this.#known.clear();
   }
 

@@ -9,6 +9,7 @@ import type {
   EngineApi,
   EngineOptions,
   EngineStats,
+  PinInfo as EnginePinInfo,
   TransactionKind,
   VerifyProgress as EngineVerifyProgress,
   VerifyReport as EngineVerifyReport,
@@ -38,6 +39,12 @@ export interface BeginOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Limits of a read transaction, and what it reads. */
+export interface ReadOptions extends BeginOptions {
+  /** The name of a pin: everything reads as it was when that was made. `PinNotFoundError` where there is none. */
+  readonly at?: string;
+}
+
 /** Limits of `db.write`, all runs together. */
 export type WriteOptions = RetryOptions;
 
@@ -45,6 +52,8 @@ export type WriteOptions = RetryOptions;
 export type VerifyProgress = EngineVerifyProgress;
 export type VerifyReport = EngineVerifyReport;
 export type DatabaseStats = EngineStats;
+/** A pin: a state of the database that is kept for reading. */
+export type PinInfo = EnginePinInfo;
 
 export interface VerifyOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
@@ -122,15 +131,18 @@ export class Database implements AsyncDisposable {
   }
 
   /** Runs `fn` on a snapshot; answers what it answered. It never conflicts, blocks nobody and is blocked by nobody. */
-  async read<T>(fn: (tx: Transaction) => T | Promise<T>, options: BeginOptions = NO_LIMITS): Promise<T> {
+  async read<T>(fn: (tx: Transaction) => T | Promise<T>, options: ReadOptions = NO_LIMITS): Promise<T> {
     this.#mustBeOpen();
     mustBeFunction(fn);
     if (options !== NO_LIMITS) checkLimits(options);
     return this.#run('read', fn, options);
   }
 
-  /** A transaction that the caller ends; see `Transaction` for the kinds. `await using` rolls back what is left open. */
-  async begin(kind: TransactionKind, options: BeginOptions = NO_LIMITS): Promise<Transaction> {
+  /**
+   * A transaction that the caller ends, with `at` as of a pin (not for 'write'); see `Transaction` for the kinds. `await using` rolls
+   * back what is left open.
+   */
+  async begin(kind: TransactionKind, options: ReadOptions = NO_LIMITS): Promise<Transaction> {
     this.#mustBeOpen();
     if (!KINDS.includes(kind)) {
       throw new InvalidArgumentError(
@@ -141,15 +153,15 @@ export class Database implements AsyncDisposable {
     return new Transaction(this.#begin(kind, options));
   }
 
-  /** All stores, in the order of their names' bytes. */
-  async stores(): Promise<StoreInfo[]> {
-    return this.#inside('read', (core) => listEntries(core, this.#catalog));
+  /** All stores, in the order of their names' bytes; with `at` as of a pin. */
+  async stores(options: ReadOptions = NO_LIMITS): Promise<StoreInfo[]> {
+    return this.#inside('read', (core) => listEntries(core, this.#catalog), options);
   }
 
   /** The definition of a store and how many entries it has. `StoreNotFoundError` where there is none. */
-  async describe(name: string): Promise<StoreDescription> {
+  async describe(name: string, options: ReadOptions = NO_LIMITS): Promise<StoreDescription> {
     checkStoreName(name);
-    return this.#inside('read', (core) => describeEntry(core, name));
+    return this.#inside('read', (core) => describeEntry(core, name), options);
   }
 
   /** Drops a store at once, whatever its size; its space is given back later. `StoreNotFoundError` where there is none. */
@@ -160,6 +172,31 @@ export class Database implements AsyncDisposable {
   /** Gives a store another name. `StoreNotFoundError` where there is none, `StoreExistsError` where the new name is taken. */
   async rename(from: string, to: string): Promise<void> {
     return this.write((tx) => tx.rename(from, to));
+  }
+
+  /**
+   * Keeps the state as of now under a name (up to 512 bytes in UTF-8), durably, to be read with `{ at: name }`: stores since
+   * dropped, renamed or defined anew are there as they were. It holds everything committed before the call. What it keeps
+   * takes space until `unpin`. `PinExistsError` where there is a pin of that name.
+   */
+  async pin(name: string): Promise<PinInfo> {
+    this.#mustBeWritable();
+    return this.#engine.pin(name);
+  }
+
+  /**
+   * Gives up a pin; its space is given back once nobody reads at it, by and by or with `compact`. `PinNotFoundError` where
+   * there is none of that name.
+   */
+  async unpin(name: string): Promise<void> {
+    this.#mustBeWritable();
+    return this.#engine.unpin(name);
+  }
+
+  /** All pins, in the order of their names' bytes. */
+  async pins(): Promise<PinInfo[]> {
+    this.#mustBeOpen();
+    return this.#engine.pins().sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   }
 
   /** Figures of this moment; sizes in bytes. */
@@ -239,9 +276,14 @@ export class Database implements AsyncDisposable {
   }
 
   /** For the database's own reads. */
-  async #inside<T>(kind: 'read', fn: (core: TransactionCore) => T | Promise<T>): Promise<T> {
+  async #inside<T>(
+    kind: 'read',
+    fn: (core: TransactionCore) => T | Promise<T>,
+    options: AttemptLimits = NO_LIMITS,
+  ): Promise<T> {
     this.#mustBeOpen();
-    const core = this.#begin(kind, NO_LIMITS);
+    if (options !== NO_LIMITS) checkLimits(options);
+    const core = this.#begin(kind, options);
     try {
       return await fn(core);
     } finally {

@@ -15,6 +15,8 @@ export interface RetryOptions {
 export interface AttemptLimits {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Reads as of this pin. */
+  readonly at?: string;
 }
 
 export const DEFAULT_RETRIES = 100;
@@ -65,7 +67,7 @@ function retriesOf(options: RetryOptions): number {
 }
 
 export function checkLimits(limits: AttemptLimits): void {
-  const { timeoutMs, signal } = limits;
+  const { timeoutMs, signal, at } = limits;
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     throw new InvalidArgumentError('timeoutMs is a number of milliseconds above zero', {
       details: { found: timeoutMs },
@@ -74,6 +76,7 @@ export function checkLimits(limits: AttemptLimits): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidArgumentError('signal is an AbortSignal');
   }
+  if (at !== undefined && typeof at !== 'string') throw new InvalidArgumentError('at is the name of a pin');
   throwIfAborted(signal);
 }
 

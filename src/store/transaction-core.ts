@@ -161,6 +161,7 @@ export class TransactionCore implements StoreHost {
 
   #find(name: string): CatalogEntry | undefined {
     if (this.#own?.has(name)) return this.#own.get(name);
+    if (this.engine.isPinned) return this.#catalog.read(this.engine, toNameBytes(name));
     const recalled = this.#catalog.recall(name, this.engine.snapshot);
     if (recalled !== undefined) return recalled;
     const found = this.#catalog.read(this.engine, toNameBytes(name));
@@ -284,8 +285,7 @@ export class TransactionCore implements StoreHost {
     if (this.#changesCatalog) return;
     this.#changesCatalog = true;
     this.#catalog.changeBegins();
-    const ends = () => this.#catalog.changeEnds();
-    this.engine.onCommit(ends);
-    this.engine.onRollback(ends);
+    this.engine.onCommit((number) => this.#catalog.changeEnds(number));
+    this.engine.onRollback(() => this.#catalog.changeEnds());
   }
 }

@@ -16,6 +16,8 @@ export interface BeginOptions {
   /** From begin to the end of the commit; then `TimeoutError`, the transaction is rolled back. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Read as of this pin. Not for write transactions. */
+  readonly at?: string;
 }
 
 export interface EngineTransaction {
@@ -25,6 +27,8 @@ export interface EngineTransaction {
   /** The number of the newest transaction this one sees. */
   readonly snapshot: number;
   readonly ended: boolean;
+  /** Reads as of a pin: what it learns may be long outdated. */
+  readonly isPinned: boolean;
   /** True: reads block the thread on a cache miss. False: they answer NOT_LOADED. Set it before each call that may miss. */
   waits: boolean;
 
@@ -129,7 +133,13 @@ export interface EngineStats {
   readonly number: number;
   readonly epoch: number;
   readonly rootNumber: number;
-  readonly sizeBytes: { readonly log: number; readonly segments: number; readonly live: number };
+  /** `pinned`: part of `segments` that nothing but pins keeps, about. */
+  readonly sizeBytes: {
+    readonly log: number;
+    readonly segments: number;
+    readonly live: number;
+    readonly pinned: number;
+  };
   readonly segments: number;
   readonly cache: {
     readonly limitBytes: number;
@@ -146,6 +156,13 @@ export interface EngineStats {
   readonly oldestSnapshot: number;
 }
 
+export interface PinInfo {
+  readonly name: string;
+  /** The number of the newest transaction that the pinned state holds. */
+  readonly number: number;
+  readonly pinnedAt: Date;
+}
+
 export interface EngineApi {
   readonly folder: string;
   readonly readOnly: boolean;
@@ -160,6 +177,12 @@ export interface EngineApi {
   compact(): Promise<void>;
   verify(options?: { onProgress?: (progress: VerifyProgress) => void; signal?: AbortSignal }): Promise<VerifyReport>;
   stats(): EngineStats;
+  /** Keeps the state as of now under a name, durably. `PinExistsError` where there is such a pin. */
+  pin(name: string): Promise<PinInfo>;
+  /** `PinNotFoundError` where there is no such pin. */
+  unpin(name: string): Promise<void>;
+  /** As of now, by name. */
+  pins(): PinInfo[];
   resolve(transactionId: string): Promise<'committed' | 'aborted'>;
   /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
   close(): Promise<void>;

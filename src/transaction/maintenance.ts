@@ -21,6 +21,7 @@ import { Checkpoint, type CheckpointResult } from '../storage/checkpoint.ts';
 import type { DatabaseState } from '../storage/database-state.ts';
 import { Pacer } from '../storage/pacer.ts';
 import { encodeReclaim } from '../storage/reclaim.ts';
+import type { PinnedRoots } from '../storage/pinned-roots.ts';
 import { findRelocations, NO_RELOCATIONS } from '../storage/relocation.ts';
 import { encodeRoot } from '../storage/root.ts';
 import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
@@ -51,6 +52,7 @@ export interface MaintenanceHost {
   readonly reader: SnapshotReader;
   readonly factory: SegmentFactory;
   readonly writer: number;
+  readonly pinnedRoots: PinnedRoots;
   /** Grows with every recovery of the log. */
   readonly generation: number;
   nextCounter(): number;
@@ -218,7 +220,7 @@ export class Maintenance {
     try {
       this.loadSpace();
       const before = host.state.space.totalBytes;
-      const { victims } = chooseVictims(host.state.space, host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager);
+      const victims = this.#chooseVictims(eager);
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
@@ -228,6 +230,13 @@ export class Maintenance {
       await this.#startOver();
       throw error;
     }
+  }
+
+  #chooseVictims(eager: boolean): readonly number[] {
+    const { state, pinnedRoots } = this.#host;
+    const pinned = pinnedRoots.segments();
+    if (pinned === undefined) return [];
+    return chooseVictims(state.space, this.#host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager, pinned).victims;
   }
 
   /** Answers the number the coming root covers; undefined where there is nothing to do. */
@@ -344,7 +353,9 @@ export class Maintenance {
 
   async #reclaim(): Promise<void> {
     const host = this.#host;
-    const free = host.state.reclaims.take(host.state.views.oldestRoot());
+    // First, since it reads: a failure must not lose what was taken.
+    host.pinnedRoots.segments();
+    const free = host.pinnedRoots.withhold(host.state.reclaims.take(host.state.views.oldestRoot()));
     if (free.length === 0) return;
     try {
       await this.#combiner.control(KIND_RECLAIM, encodeReclaim(host.segments, free), host.writer, host.nextCounter());

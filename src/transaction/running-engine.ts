@@ -25,6 +25,7 @@ import { ImageCache } from '../node/image-cache.ts';
 import { type DatabaseFolder, toHex } from '../storage/database-folder.ts';
 import { DatabaseState } from '../storage/database-state.ts';
 import { MemoryTablePool, type MemoryTable } from '../storage/memory-table.ts';
+import { PinnedRoots } from '../storage/pinned-roots.ts';
 import { decodeRoot, EMPTY_ROOT, type RootRecord } from '../storage/root.ts';
 import { Segments } from '../storage/segments.ts';
 import { SegmentFactory, type SegmentWriter } from '../storage/segment-writer.ts';
@@ -39,11 +40,13 @@ import type {
   EngineApi,
   EngineOptions,
   EngineStats,
+  PinInfo,
   TransactionKind,
   VerifyProgress,
   VerifyReport,
 } from './engine-api.ts';
 import { Maintenance, type MaintenanceHost } from './maintenance.ts';
+import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
 import type { SpillContext } from './spill.ts';
 import { Transaction, type TransactionHost } from './transaction.ts';
 
@@ -89,7 +92,7 @@ export function logOptions({ logReserveBytes }: EngineOptions): { reserveBytes?:
   return logReserveBytes === undefined ? {} : { reserveBytes: logReserveBytes };
 }
 
-export class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost {
+export class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost, PinsHost {
   readonly env: Env;
   readonly readOnly: boolean;
   readonly databaseId: Uint8Array;
@@ -98,6 +101,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
   readonly cache: ImageCache;
   readonly reader: SnapshotReader;
   readonly state: DatabaseState;
+  readonly pinnedRoots: PinnedRoots;
   readonly buffers = new WriteBufferPool();
   readonly factory: SegmentFactory;
   readonly spillBytes: number;
@@ -157,6 +161,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
       throw error;
     }
     opening.close();
+    this.pinnedRoots = new PinnedRoots(this);
     if (opening.log !== undefined) {
       this.#combiner = new Combiner(this);
       this.#maintenance = new Maintenance(this, this.#combiner);
@@ -183,6 +188,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     if (kind === 'write' && this.readOnly) {
       throw new ReadOnlyError(`${this.folder} was opened with readOnly: only read transactions can begin`);
     }
+    if (options.at !== undefined) return this.#beginAt(kind, options, options.at);
     const transaction = new Transaction(this, kind, this.state.view, this.state.durable, options);
     this.state.views.acquire();
     this.#open.add(transaction);
@@ -190,8 +196,20 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     return transaction;
   }
 
+  #beginAt(kind: TransactionKind, options: BeginOptions, pin: string): Transaction {
+    const kept = mustFindPin(this.pinnedRoots, kind, pin);
+    const transaction = new Transaction(this, kind, kept.view, kept.view.root.record.covered, options);
+    this.pinnedRoots.use(kept);
+    this.#open.add(transaction);
+    return transaction;
+  }
+
   ended(transaction: Transaction): void {
     this.#open.delete(transaction);
+    if (transaction.isPinned) {
+      if (this.pinnedRoots.release(transaction.view)) this.reclaim();
+      return;
+    }
     if (transaction.kind === 'write') this.#openWrites--;
     const { state } = this;
     if (state.views.release(transaction.view)) {
@@ -294,7 +312,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
       this.#valuesCountedAt = maintenance.checkpoints;
       this.#valueBytes = 0;
     }
-    const size = this.state.space.totalBytes + this.state.tableBytes + this.#valueBytes + byteLength;
+    const inSegments = this.state.space.totalBytes + this.pinnedRoots.heldBytes(this.state.space);
+    const size = inSegments + this.state.tableBytes + this.#valueBytes + byteLength;
     if (size <= limit) return;
     maintenance.request();
     throw new DiskFullError(`the database would grow past its maxSizeBytes of ${limit}`, {
@@ -426,13 +445,38 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     return this.#maintenance;
   }
 
+  async pin(name: string): Promise<PinInfo> {
+    this.mustBeUsable();
+    this.#mustMaintenance();
+    return createPin(this, this.#folder, name);
+  }
+
+  async unpin(name: string): Promise<void> {
+    this.mustBeUsable();
+    this.#mustMaintenance();
+    return removePin(this, name);
+  }
+
+  pins(): PinInfo[] {
+    this.mustBeUsable();
+    return listPins(this.pinnedRoots);
+  }
+
+  /** Removes what nobody reads any more. */
+  reclaim(): void {
+    this.#maintenance?.reclaim();
+  }
+
   async verify(
     options: { onProgress?: (progress: VerifyProgress) => void; signal?: AbortSignal } = {},
   ): Promise<VerifyReport> {
     this.mustBeUsable();
     const transaction = this.begin('read');
+    const pinned = this.pinnedRoots.list();
+    for (const kept of pinned) this.pinnedRoots.use(kept);
     try {
       return await verifyDatabase({
+        pinned,
         env: this.env,
         view: transaction.view,
         snapshot: transaction.snapshot,
@@ -443,6 +487,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
       });
     } finally {
       transaction.rollback();
+      for (const { view } of pinned) if (this.pinnedRoots.release(view)) this.reclaim();
     }
   }
 
@@ -457,7 +502,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
       number: state.durable,
       epoch: this.#log?.epoch ?? 0,
       rootNumber: state.view.root.record.covered,
-      sizeBytes: { ...this.#folderBytes(), live: state.space.liveBytes },
+      sizeBytes: { ...this.#folderBytes(), live: state.space.liveBytes, pinned: this.#pinnedBytes() },
       segments: state.space.segments.size,
       cache: { limitBytes, usedBytes, hits, misses },
       memoryTable: {
@@ -472,6 +517,13 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
       openTransactions: this.#open.size,
       oldestSnapshot,
     };
+  }
+
+  /** What pins alone keep; known to an opening for writing. */
+  #pinnedBytes(): number {
+    if (this.#maintenance === undefined || this.pinnedRoots.list().length === 0) return 0;
+    this.#maintenance.loadSpace();
+    return this.pinnedRoots.keptBytes(this.state.space);
   }
 
   #folderBytes(): { log: number; segments: number } {

@@ -131,6 +131,10 @@ export class Transaction implements EngineTransaction {
     return this.#state !== 'open';
   }
 
+  get isPinned(): boolean {
+    return this.view.tables.length === 0;
+  }
+
   get foundVersion(): number {
     return this.#foundVersion >= 0 ? this.#foundVersion : this.#host.reader.foundVersion;
   }

@@ -47,6 +47,8 @@ export interface CheckOptions {
   readonly waits?: boolean | undefined;
   /** Take images from memory where they are there; otherwise all are read as they are stored, which is what finds damage. */
   readonly trustsCache?: boolean | undefined;
+  /** True where the subtree was walked before, in another tree that shares it. */
+  isKnown?(handle: Handle): boolean;
   /** Every image met, for the accounting of space. */
   onImage?(segment: number, offset: number, length: number, level: number): void;
   /** Every leaf cell with a separate value: `bytes[start, end)`, valid during the call. */
@@ -240,7 +242,7 @@ class TreeCheck {
       const length = copyKey(views, 0, i, this.#key, 0);
       const lower = this.#key.slice(0, length);
       const handle = decodeHandle(views.bytes, handleAt(views, 0, i), this.#options.cache.names);
-      pending.push({ handle, lower, upper: above });
+      if (this.#options.isKnown?.(handle) !== true) pending.push({ handle, lower, upper: above });
       above = lower;
     }
   }

@@ -8,13 +8,15 @@ import { DatabaseLockedError, DatabaseNotFoundError, InvalidArgumentError } from
 import { portableEnv } from '../../src/env/portable-env.ts';
 import { Database } from '../../src/store/database.ts';
 import { defineStore } from '../../src/store/define-store.ts';
+import { pinsContract } from './database/pins.contract.ts';
 import { type ReadOnlySubject, readOnlyContract } from './database/read-only.contract.ts';
+import type { OpenSubject } from './database/subject.ts';
 import { databaseContract } from './database.contract.ts';
 
 const newFolder = () => mkdtemp(join(tmpdir(), 'sop-contract-'));
 const removeFolder = (folder: string) => rm(folder, { recursive: true, force: true });
 
-databaseContract('a database in a folder', async () => {
+const inFolder: OpenSubject = async () => {
   const folder = await newFolder();
   const opened: Database[] = [];
   const open = async (options: { readonly readOnly?: boolean } = {}) => {
@@ -33,7 +35,9 @@ databaseContract('a database in a folder', async () => {
       await removeFolder(folder);
     },
   };
-});
+};
+databaseContract('a database in a folder', inFolder);
+describe('a database in a folder', () => pinsContract(inFolder));
 
 async function fingerprint(folder: string): Promise<string> {
   const lines: string[] = [];

@@ -1,5 +1,7 @@
 /** The contract of a database on files in memory. */
+import { describe } from 'vitest';
 import { Database } from '../../src/store/database.ts';
+import { pinsContract } from './database/pins.contract.ts';
 import { databaseContract } from './database.contract.ts';
 
 databaseContract('a database in memory', async () => {
@@ -10,4 +12,11 @@ databaseContract('a database in memory', async () => {
 databaseContract('a database in memory with next to no cache and small tables', async () => {
   const db = await Database.memory({ cacheBytes: 64 * 1024, tableBytes: 256 * 1024 });
   return { db, dispose: () => db.close() };
+});
+
+describe('a database in memory with next to no cache and small tables', () => {
+  pinsContract(async () => {
+    const db = await Database.memory({ cacheBytes: 64 * 1024, tableBytes: 256 * 1024 });
+    return { db, dispose: () => db.close() };
+  });
 });

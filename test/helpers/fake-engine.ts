@@ -6,6 +6,7 @@ import { compareKeys, copyBytes, equalBytes } from '../../src/base/bytes.ts';
 import {
   AbortedError,
   ClosedError,
+  InvalidArgumentError,
   ConflictError,
   ReadOnlyError,
   SopError,
@@ -20,6 +21,7 @@ import {
   type BeginOptions,
   type EngineApi,
   type EngineStats,
+  type PinInfo,
   type EngineTransaction,
   FOUND,
   type FindResult,
@@ -155,7 +157,7 @@ export class FakeEngine implements EngineApi {
       number: this.number,
       epoch: 1,
       rootNumber: 0,
-      sizeBytes: { log: 0, segments: 0, live: 0 },
+      sizeBytes: { log: 0, segments: 0, live: 0, pinned: 0 },
       segments: 0,
       cache: { limitBytes: 0, usedBytes: 0, hits: 0, misses: 0 },
       memoryTable: { usedBytes: 0, limitBytes: 0, frozen: 0 },
@@ -166,6 +168,18 @@ export class FakeEngine implements EngineApi {
       openTransactions: this.open.size,
       oldestSnapshot: Math.min(this.number, ...[...this.open].map((t) => t.snapshot)),
     };
+  }
+
+  async pin(): Promise<PinInfo> {
+    throw new InvalidArgumentError('there are no pins here');
+  }
+
+  async unpin(): Promise<void> {
+    throw new InvalidArgumentError('there are no pins here');
+  }
+
+  pins(): PinInfo[] {
+    return [];
   }
 
   async resolve(id: string): Promise<'committed' | 'aborted'> {
@@ -180,6 +194,7 @@ export class FakeEngine implements EngineApi {
 
 class FakeTransaction implements EngineTransaction {
   readonly snapshot: number;
+  readonly isPinned = false;
   ended = false;
   waits = false;
   changeCount = 0;

@@ -276,6 +276,18 @@ export function catalogContract(open: OpenSubject): void {
       expect(() => defineStore<number, number>('\ud800')).toThrow(InvalidArgumentError);
     });
 
+    test('what an old snapshot still sees of a renamed store is not taken for the present', async () => {
+      const { db } = await subject();
+      await db.write((tx) => tx.store(plain).put('a', 1));
+      const before = await db.begin('read');
+      await db.rename('plain', 'renamed');
+      expect(await before.store('plain').get('a')).toBe(1);
+      await expect(db.read((tx) => tx.store('plain').get('a'))).rejects.toThrow(StoreNotFoundError);
+      await db.write((tx) => tx.store(plain).put('a', 2));
+      expect(await db.read((tx) => tx.store('renamed').get('a'))).toBe(1);
+      await before.rollback();
+    });
+
     test('a few hundred stores, created together', async () => {
       const { db } = await subject();
       const list = Array.from({ length: 300 }, (_, i) => defineStore<string, number>(`s${String(i).padStart(4, '0')}`));
