@@ -122,6 +122,9 @@ const bench = {
   },
 };
 
+/** `npm run audit -- engine-crash --for 10m`: the large figures of the lanes, resumable. */
+const audit = { run: async (args) => (await runNode('test/lanes/audit.ts', args)).code };
+
 const script = (file) => ({ run: async (args) => (await runNode(file, args)).code });
 
 export const tasks = {
@@ -129,6 +132,7 @@ export const tasks = {
   test,
   check,
   lanes: laneTask,
+  audit,
   total,
   setup: { run: () => 0 },
   build: { ...script('scripts/bundle.mjs'), needs: ['dependencies'] },

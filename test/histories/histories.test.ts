@@ -1,6 +1,6 @@
 /**
  * Real processes with 64 clients on a real folder, killed again and again: what they saw of each other is strictly
- * serializable. `test/lanes/histories.ts` does the same at length.
+ * serializable. The lane `histories` does the same at length.
  */
 import { describe, expect, it } from 'vitest';
 import { amount, chooseSeed } from '../helpers/scale.ts';

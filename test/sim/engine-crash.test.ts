@@ -1,7 +1,7 @@
 /**
  * Power cuts at every operation of an engine's life: opening, commits one by one and many at once, values in segments,
  * checkpoints, compaction, reclaim, closing, opening again. What was acknowledged is there, nothing half is, a verify finds
- * nothing, and the database goes on. `test/lanes/engine-crash.ts` leads many more such lives.
+ * nothing, and the database goes on. The lane `engine-crash` leads many more such lives.
  */
 import { describe, expect, it } from 'vitest';
 import { describeReport } from './crash-harness.ts';

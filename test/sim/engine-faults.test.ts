@@ -4,11 +4,9 @@
  * the folder opens again.
  */
 import { describe, expect, it } from 'vitest';
-import { DiskFullError, OutcomeUnknownError, SopError } from '../../src/base/errors.ts';
-import type { OracleCommit } from './crash-oracle.ts';
 import { clientSystem } from './engine-client.ts';
-import { failSync, onStage } from './engine-scenes.ts';
-import { expectContentOf, expectPromises, type IssuedCommit, type Life, openSmall } from './engine-system.ts';
+import { askAboutUnknown, failSync, fillDisk } from './engine-scenes.ts';
+import type { Life } from './engine-system.ts';
 import { runFaultSweep, runFullDiskSweep, type SweepReport } from './fault-sweep.ts';
 
 const seed = Number(process.env.SOP_SEED ?? 1);
@@ -50,36 +48,7 @@ describe(`an engine that meets one failure (SOP_SEED=${seed})`, () => {
 
   it('gives one answer about a commit of which it had to say that it does not know', { timeout: 600_000 }, async () => {
     let unknown = 0;
-    for (let round = 0; round < rounds; round++) {
-      await onStage(seed * 1000 + round, 2000, async ({ world, process, engine, oracle, state, write }) => {
-        const nth = 1 + (round % 3);
-        world.fail({
-          operation: ['sync', 'write', 'read'],
-          path: '/log/',
-          nth,
-          error: 'EIO',
-          times: Number.POSITIVE_INFINITY,
-        });
-        const ticket = state().commits.length;
-        const error = await write();
-        expectContentOf(engine, state());
-        world.clearFaults();
-        await engine.close().catch(mustBeSopError);
-        if (!(error instanceof OutcomeUnknownError)) return;
-        unknown++;
-        const again = await openSmall(process);
-        const issued = state().commits[ticket] as OracleCommit<IssuedCommit>;
-        const { transactionId } = issued.commit;
-        const answer = await again.resolve(transactionId);
-        if (answer === 'committed') oracle.acknowledged(issued.ticket);
-        else oracle.refused(issued.ticket);
-        await expectPromises(again, state());
-        world.crash({ data: 'torn', folders: 'subset', seed: round });
-        const last = await openSmall(world.startProcess());
-        await expectPromises(last, state());
-        expect(await last.resolve(transactionId)).toBe(answer);
-      });
-    }
+    for (let round = 0; round < rounds; round++) if (await askAboutUnknown(seed * 1000 + round)) unknown++;
     expect(unknown).toBeGreaterThan(0);
   });
 
@@ -89,35 +58,8 @@ describe(`an engine that meets one failure (SOP_SEED=${seed})`, () => {
   ] as const) {
     it(`goes on without a restart once a full disk has room again: ${what}`, { timeout: 600_000 }, async () => {
       let refusals = 0;
-      for (let round = 0; round < rounds; round++) {
-        await onStage(seed * 1000 + round, longest, async ({ world, process, engine, random, state, write }) => {
-          world.disk.capacityBytes = world.disk.usedBytes + random.below(60_000);
-          for (let i = 0; i < 40; i++) {
-            const error = random.chance(0.1) ? await engine.checkpoint().catch((e: unknown) => e) : await write();
-            if (error === undefined) continue;
-            expect(error, String(error)).toBeInstanceOf(DiskFullError);
-            refusals++;
-            expectContentOf(engine, state());
-          }
-          const open = engine.begin('write');
-          open.put(100, Uint8Array.of(1), 0, 1, Uint8Array.of(0), 0, 1, undefined);
-          open.rollback();
-          world.disk.capacityBytes = Number.POSITIVE_INFINITY;
-          await new Promise<void>((resolve) => process.timers.after(2500, resolve));
-          expect(await write()).toBeUndefined();
-          expect(await write()).toBeUndefined();
-          await engine.checkpoint();
-          await engine.compact();
-          await expectPromises(engine, state());
-          world.crash({ data: 'lost', folders: 'lost', seed: 1 });
-          await expectPromises(await openSmall(world.startProcess()), state());
-        });
-      }
+      for (let round = 0; round < rounds; round++) refusals += await fillDisk(seed * 1000 + round, longest);
       expect(refusals).toBeGreaterThan(0);
     });
   }
 });
-
-function mustBeSopError(error: unknown): void {
-  if (!(error instanceof SopError)) throw error;
-}

@@ -1,12 +1,12 @@
 /** An engine with some commits behind it, and one thing that goes wrong with it. */
-import { OutcomeUnknownError, SopError } from '../../src/base/errors.ts';
+import { DiskFullError, OutcomeUnknownError, SopError } from '../../src/base/errors.ts';
 import { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import type { EngineApi } from '../../src/transaction/engine-api.ts';
 import { drawCommit } from '../helpers/engine-model.ts';
-import { Oracle, type OracleState } from './crash-oracle.ts';
-import { commitOne, expectPromises, type IssuedCommit, openSmall } from './engine-system.ts';
+import { Oracle, type OracleCommit, type OracleState } from './crash-oracle.ts';
+import { commitOne, expectContentOf, expectPromises, type IssuedCommit, openSmall } from './engine-system.ts';
 
 export interface Scene {
   readonly world: SimulatedWorld;
@@ -62,4 +62,68 @@ export function failSync(sceneSeed: number): Promise<void> {
     world.crash({ data: 'lost', folders: 'lost', seed: 1 });
     await expectPromises(await openSmall(world.startProcess()), state());
   });
+}
+
+/** The log fails under a commit: of one that is unknown there is one answer, for ever. True where there was one. */
+export async function askAboutUnknown(sceneSeed: number): Promise<boolean> {
+  let isUnknown = false;
+  await onStage(sceneSeed, 2000, async ({ world, process, engine, oracle, state, write }) => {
+    const nth = 1 + (sceneSeed % 3);
+    const times = Number.POSITIVE_INFINITY;
+    world.fail({ operation: ['sync', 'write', 'read'], path: '/log/', nth, error: 'EIO', times });
+    const ticket = state().commits.length;
+    const error = await write();
+    expectContentOf(engine, state());
+    world.clearFaults();
+    await engine.close().catch(mustBeSopError);
+    if (!(error instanceof OutcomeUnknownError)) return;
+    isUnknown = true;
+    const again = await openSmall(process);
+    const issued = state().commits[ticket] as OracleCommit<IssuedCommit>;
+    const { transactionId } = issued.commit;
+    const answer = await again.resolve(transactionId);
+    if (answer === 'committed') oracle.acknowledged(issued.ticket);
+    else oracle.refused(issued.ticket);
+    await expectPromises(again, state());
+    world.crash({ data: 'torn', folders: 'subset', seed: sceneSeed });
+    const last = await openSmall(world.startProcess());
+    await expectPromises(last, state());
+    const later = await last.resolve(transactionId);
+    if (later !== answer) throw new Error(`a commit was ${answer} and later ${later}`);
+  });
+  return isUnknown;
+}
+
+/** A disk fills up and has room again: the same engine refuses, reads on, and goes on. Answers how often it refused. */
+export async function fillDisk(sceneSeed: number, longest: number): Promise<number> {
+  let refusals = 0;
+  await onStage(sceneSeed, longest, async ({ world, process, engine, random, state, write }) => {
+    world.disk.capacityBytes = world.disk.usedBytes + random.below(60_000);
+    for (let i = 0; i < 40; i++) {
+      const error = random.chance(0.1) ? await engine.checkpoint().catch((e: unknown) => e) : await write();
+      if (error === undefined) continue;
+      if (!(error instanceof DiskFullError)) throw error;
+      refusals++;
+      expectContentOf(engine, state());
+    }
+    const open = engine.begin('write');
+    open.put(100, Uint8Array.of(1), 0, 1, Uint8Array.of(0), 0, 1, undefined);
+    open.rollback();
+    world.disk.capacityBytes = Number.POSITIVE_INFINITY;
+    await new Promise<void>((resolve) => process.timers.after(2500, resolve));
+    for (let i = 0; i < 2; i++) {
+      const error = await write();
+      if (error !== undefined) throw error;
+    }
+    await engine.checkpoint();
+    await engine.compact();
+    await expectPromises(engine, state());
+    world.crash({ data: 'lost', folders: 'lost', seed: 1 });
+    await expectPromises(await openSmall(world.startProcess()), state());
+  });
+  return refusals;
+}
+
+function mustBeSopError(error: unknown): void {
+  if (!(error instanceof SopError)) throw error;
 }

@@ -1,5 +1,5 @@
 /** A tree and the sorted array it must equal, merged step by step; shared by the tests of the merge. */
-import { expect } from 'vitest';
+import { deepStrictEqual as mustEqual } from 'node:assert/strict';
 import { compareKeys } from '../../../src/base/bytes.ts';
 import type { Handle } from '../../../src/node/handle.ts';
 import { ImageCache } from '../../../src/node/image-cache.ts';
@@ -68,34 +68,34 @@ export class Merged {
         onFault: (fault) => faults.push(fault),
       }),
     );
-    expect(faults).toEqual([]);
-    expect(result.images).toBe(this.reachable.size);
-    expect(result.entries).toBe(this.entries.length);
-    expect(this.root === undefined).toBe(this.entries.length === 0);
+    mustEqual(faults, []);
+    mustEqual(result.images, this.reachable.size);
+    mustEqual(result.entries, this.entries.length);
+    mustEqual(this.root === undefined, this.entries.length === 0);
     if (this.root !== undefined) this.#checkContent(this.root);
     if (dead !== undefined) this.#checkDead(before, dead);
   }
 
   #checkContent(root: Handle): void {
     const { low, high } = digestOf(this.entries);
-    expect([root.entries, root.digestLow, root.digestHigh]).toEqual([this.entries.length, low, high]);
+    mustEqual([root.entries, root.digestLow, root.digestHigh], [this.entries.length, low, high]);
     const cursor = new TreeCursor(this.cache, new Tree(root, STORE));
     cursor.waits = true;
     let step = cursor.first();
     for (const entry of this.entries) {
-      expect(step).toBe(1);
+      mustEqual(step, 1);
       if (compareKeys(cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd), entry.key) !== 0) throw new Error('key');
       if (compareKeys(cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd), entry.cell) !== 0)
         throw new Error('cell');
       if (cursor.version !== entry.version) throw new Error(`version ${cursor.version}, expected ${entry.version}`);
       step = cursor.next();
     }
-    expect(step).toBe(0);
+    mustEqual(step, 0);
   }
 
   #checkDead(before: Set<string>, dead: Dead): void {
     const gone = new Set(dead.images);
-    expect(gone.size).toBe(dead.images.length);
+    mustEqual(gone.size, dead.images.length);
     for (const handle of dead.dropped) {
       runSync(
         checkTree({
@@ -107,8 +107,8 @@ export class Merged {
         }),
       );
     }
-    for (const address of before) expect([address, gone.has(address)]).toEqual([address, !this.reachable.has(address)]);
-    for (const address of gone) expect(this.reachable.has(address)).toBe(false);
+    for (const address of before) mustEqual([address, gone.has(address)], [address, !this.reachable.has(address)]);
+    for (const address of gone) mustEqual(this.reachable.has(address), false);
   }
 }
 

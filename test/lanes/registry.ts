@@ -1,0 +1,194 @@
+/** All lanes that run by seeds. To add one, add its row; `scripts/lanes.mjs` says which of them CI runs, and when. */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { runCrashRounds } from '../helpers/crash-rounds.ts';
+import { temporaryFolder } from '../helpers/folders.ts';
+import { LoopVolume, whyNoVolume } from '../helpers/loop-volume.ts';
+import { runHistory } from '../histories/history-run.ts';
+import { clientSystem } from '../sim/engine-client.ts';
+import { askAboutUnknown, failSync, fillDisk } from '../sim/engine-scenes.ts';
+import { crashRound, type Life } from '../sim/engine-system.ts';
+import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
+import type { ClientCounts } from '../sim/list-clients.ts';
+import { type RunCounts, runModel, type RunOptions } from '../sim/model-run.ts';
+import { runBank, runQuietly, runWithFailingDisk, runWithPowerCuts } from '../sim/schedule-runs.ts';
+import { treeLife } from '../unit/tree/tree-life.ts';
+import type { Figures, LaneRow } from './lane-row.ts';
+
+const SMALL_LIFE: Life = { steps: 14, keys: 40, longest: 3000 };
+const LARGE_LIFE: Life = { steps: 20, keys: 200, longest: 80_000 };
+
+async function crash(seed: number): Promise<Figures> {
+  const { points, states, secondStates } = await crashRound(Math.floor(seed / 1000), seed % 1000, 30);
+  return { points, states: states + secondStates };
+}
+
+async function faults(seed: number): Promise<Figures> {
+  const system = clientSystem(seed % 4 === 3 ? LARGE_LIFE : SMALL_LIFE);
+  const sweep =
+    seed % 3 === 2
+      ? await runFullDiskSweep(system, { seed, levels: 20 })
+      : await runFaultSweep(system, { seed, maxPairs: 30 });
+  if (sweep.failures.length > 0) throw new Error(`SOP_SEED=${seed}\n${sweep.failures.join('\n\n')}`);
+  await failSync(seed);
+  await askAboutUnknown(seed);
+  await fillDisk(seed, seed % 2 === 0 ? 2000 : 90_000);
+  return { pairs: sweep.runs, states: sweep.states, scenes: 3 };
+}
+
+const MODEL_SHAPES: readonly RunOptions[] = [
+  { steps: 120, keys: 12, longest: 500 },
+  { steps: 120, keys: 12, longest: 500 },
+  { steps: 120, keys: 60, longest: 20_000 },
+  { steps: 120, keys: 12, longest: 500 },
+  { steps: 120, keys: 12, longest: 500 },
+  { steps: 120, keys: 60, longest: 20_000 },
+  { steps: 400, keys: 400, longest: 4000 },
+];
+
+async function model(seed: number): Promise<Figures> {
+  const counts: RunCounts = { steps: 0, commits: 0, refused: 0, tooOld: 0, spilled: 0, reopened: 0 };
+  for (const [at, shape] of MODEL_SHAPES.entries()) await runModel(seed * MODEL_SHAPES.length + at, shape, counts);
+  return { runs: MODEL_SHAPES.length, steps: counts.steps, commits: counts.commits };
+}
+
+async function schedules(seed: number): Promise<Figures> {
+  const counts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
+  const kinds = [runQuietly, runWithFailingDisk, runBank, runQuietly, runWithPowerCuts];
+  for (const [at, run] of kinds.entries()) {
+    const one = seed * kinds.length + at;
+    try {
+      await run(one, counts);
+    } catch (error) {
+      throw new Error(`${run.name}(${one}): ${error instanceof Error ? error.stack : String(error)}`);
+    }
+  }
+  return { schedules: kinds.length, commits: counts.commits };
+}
+
+async function trees(seed: number): Promise<Figures> {
+  const lives = 50;
+  for (let i = 0; i < lives; i++) await treeLife(seed * lives + i);
+  return { lives };
+}
+
+/** Test files that repeat themselves by SOP_RUNS, as a round of `runs`. */
+function vitest(files: readonly string[], scale: number, figures: Figures): (seed: number) => Promise<Figures> {
+  return async (seed) => {
+    const root = join(import.meta.dirname, '..', '..');
+    const program = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'run', '--reporter=dot', ...files], {
+      cwd: root,
+      env: { ...process.env, SOP_SEED: String(seed), SOP_RUNS: String(scale) },
+      encoding: 'utf8',
+      maxBuffer: 64 << 20,
+    });
+    if (status !== 0) throw new Error(`SOP_SEED=${seed} SOP_RUNS=${scale} ${files.join(' ')}\n${stdout}\n${stderr}`);
+    return figures;
+  };
+}
+
+async function kills(seed: number): Promise<Figures> {
+  using folder = temporaryFolder('kill');
+  const rounds = 15;
+  const found = await runCrashRounds({ seed, rounds, folder: `${folder.path}/db`, crash: () => {}, outlived: false });
+  return { kills: rounds, commits: found.acknowledged, unanswered: found.unansweredAbsent + found.unansweredWhole };
+}
+
+async function powerCuts(seed: number): Promise<Figures> {
+  using volume = new LoopVolume(512 << 20);
+  const rounds = 10;
+  const found = await runCrashRounds({
+    seed,
+    rounds,
+    folder: `${volume.path}/db`,
+    crash: () => volume.cut(),
+    recover: () => {
+      volume.unmount();
+      volume.mount();
+    },
+    outlived: true,
+  });
+  return { cuts: rounds, commits: found.acknowledged };
+}
+
+async function histories(seed: number): Promise<Figures> {
+  const { committed, refused, kills: killed, edges } = await runHistory({ seed, transactions: 12_000 });
+  return { transactions: committed, refused, kills: killed, edges };
+}
+
+export const LANES: readonly LaneRow[] = [
+  {
+    name: 'engine-crash',
+    about: 'power cut after every operation of seeded lives, several damages each, second crashes in recovery',
+    every: { points: 5000, states: 100_000 },
+    demand: { points: 500_000, states: 20_000_000 },
+    run: crash,
+  },
+  {
+    name: 'engine-model',
+    about: 'random runs of the engine beside a sequential model with versions',
+    every: { runs: 20_000 },
+    demand: { runs: 2_000_000 },
+    run: model,
+  },
+  {
+    name: 'engine-schedules',
+    about: 'interleavings of several clients of one engine, histories and sums checked',
+    every: { schedules: 20_000 },
+    demand: { schedules: 2_000_000 },
+    run: schedules,
+  },
+  {
+    name: 'engine-faults',
+    about:
+      'each operation refused once or for ever with each error, disks that fill up, single failures looked at closely',
+    every: { pairs: 5000 },
+    demand: { pairs: 100_000 },
+    run: faults,
+  },
+  {
+    name: 'trees',
+    about: 'short lives of trees against a sorted array',
+    every: { lives: 20_000 },
+    demand: { lives: 2_000_000 },
+    run: trees,
+  },
+  {
+    name: 'tables',
+    about: 'memory tables, write buffers, removals and layers against versioned sorted maps',
+    every: { lives: 20_000 },
+    demand: { lives: 2_000_000 },
+    run: vitest(['test/unit/storage'], 4, { lives: 2400 }),
+    jobs: 1,
+  },
+  {
+    name: 'histories',
+    about: '64 clients of real processes killed with -9: what they saw, searched for cycles',
+    every: { transactions: 100_000 },
+    demand: { transactions: 5_000_000 },
+    run: histories,
+  },
+  {
+    name: 'kills',
+    about: 'kill -9 amid commits, checkpoints and compaction, judged from outside the process',
+    every: { kills: 300 },
+    demand: { kills: 20_000 },
+    run: kills,
+  },
+  {
+    name: 'power-cuts',
+    about: 'power cuts of a real ext4',
+    every: { cuts: 50 },
+    demand: { cuts: 1000 },
+    run: powerCuts,
+    jobs: 1,
+    why: whyNoVolume,
+  },
+];
+
+export function laneOf(name: string): LaneRow {
+  const found = LANES.find((row) => row.name === name);
+  if (found === undefined) throw new Error(`no lane ${name}; there are: ${LANES.map((row) => row.name).join(', ')}`);
+  return found;
+}
