@@ -64,6 +64,12 @@ export class RecordSearch {
     return Math.max(records, this.removals?.newestOverlapping(undefined, undefined) ?? 0);
   }
 
+  /** False where no record and no range removal here can be about a key with this hash (`filterHash`). */
+  mayTell(hash: number): boolean {
+    if (this.removals !== undefined || this.filter === undefined) return !this.isEmpty;
+    return this.filter.mayContain(filterHashIn(hash, this.filterSeed));
+  }
+
   /**
    * Address of the key's newest record whose relative version is not above `snapshotRelative`; 0 if none. Range removals
    * are not looked at; a record that was turned into OP_NOOP is answered as it is.

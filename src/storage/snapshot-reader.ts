@@ -100,6 +100,23 @@ export class SnapshotReader {
     return FOUND;
   }
 
+  /**
+   * Names the tree whose entry is the answer for every key with this hash: the address of its root image, which stands for
+   * all its content. -1 where a table or a run may have a say, or where there is no tree.
+   */
+  treeToken(view: View, snapshot: number, storeId: number, hash: number): number {
+    const tables = view.tables;
+    for (let i = 0; i < tables.length; i++) {
+      const table = tables[i] as MemoryTable;
+      if (snapshot <= table.baseNumber) continue;
+      const index = table.store(storeId);
+      if (index !== undefined && index.mayTell(hash)) return -1;
+      if (table.runs(storeId).length > 0) return -1;
+    }
+    const tree = this.tree(view.root, storeId);
+    return tree === undefined ? -1 : tree.root.segment * 0x1_0000_0000 + tree.root.offset;
+  }
+
   /** Version of what the last `find` found; for a tree's entry it is looked at only now. */
   get foundVersion(): number {
     return this.version < 0 ? this.lookup.version : this.version;

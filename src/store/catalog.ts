@@ -22,6 +22,7 @@ import { AT } from '../node/entry-cursor.ts';
 import { CATALOG_STORE } from '../storage/system-stores.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 import { StoreDefinition } from './define-store.ts';
+import { RowCache } from './row-cache.ts';
 import type { ShapeStore } from './shape-store.ts';
 import { StoreCodec } from './store-codec.ts';
 
@@ -62,6 +63,7 @@ export function toStoredShape(definition: AnyDefinition): StoredShape {
 }
 
 export class Catalog {
+  #rows: RowCache | undefined;
   readonly #engine: EngineApi;
   readonly #shapes: ShapeStore;
   readonly #known = new Map<string, Known>();
@@ -75,6 +77,12 @@ export class Catalog {
   constructor(engine: EngineApi, shapes: ShapeStore) {
     this.#engine = engine;
     this.#shapes = shapes;
+  }
+
+  /** Hot rows of all stores. */
+  get rows(): RowCache {
+    this.#rows ??= new RowCache();
+    return this.#rows;
   }
 
   /** The store of this name as of a snapshot, where it is remembered. */

@@ -25,6 +25,7 @@ import {
 import type { EntryBlock } from '../node/entry-block.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import type { StoreDefinition } from './define-store.ts';
+import { makeCopier } from './row-cache.ts';
 import type { ShapeStore } from './shape-store.ts';
 
 /** Where a value reference says how long the value is. */
@@ -60,6 +61,8 @@ export class StoreCodec {
   readonly #raw: boolean;
   readonly #flags: number;
 
+  #copier: ((value: unknown) => unknown) | undefined;
+
   constructor(definition: StoreDefinition<unknown, unknown, string>, shapes: ShapeStore) {
     this.keySpec = definition.keySpec;
     this.shapes = shapes;
@@ -67,6 +70,12 @@ export class StoreCodec {
     this.#rideOn = definition.keySpec.definition.rideOn;
     this.#raw = definition.raw;
     this.#flags = (this.hasRideOn ? CELL_RIDE_ON : 0) | (definition.values === 'separate' ? CELL_WANTS_SEPARATE : 0);
+  }
+
+  /** Copies a value of this store that `isFlat`. */
+  copyFlat(value: unknown): unknown {
+    this.#copier ??= makeCopier();
+    return this.#copier(value);
   }
 
   /** The encoded key is `keyBytes[0, keyLength)`. */

@@ -12,18 +12,24 @@ import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
 import type { Env } from '../env/env.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
+import { filterHash } from '../storage/point-filter.ts';
 import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { isFlat, MAX_ROW_CELL_BYTES, type RowCache } from './row-cache.ts';
 import { isSeparate, type StoreCodec, toVersion } from './store-codec.ts';
 
 /** What a store needs of the transaction it belongs to. */
 export interface StoreHost {
   readonly engine: EngineTransaction;
   readonly env: Env;
+  readonly rows: RowCache;
   /** Scans that have not ended; closed before the commit, so that what they handed out is noted. */
   readonly openScans: Set<{ close(): void }>;
   /** Throws, saying how the transaction ended. */
   mustBeOpen(): void;
 }
+
+/** The value was in the row cache; see `findValue`. */
+export const HOT = 4;
 
 export class StoreCore {
   readonly transaction: StoreHost;
@@ -35,6 +41,8 @@ export class StoreCore {
   readonly writable: boolean;
   /** Dropped or renamed by this very transaction. */
   gone = false;
+  /** After HOT: the caller's own. */
+  hotValue: unknown = undefined;
   #spareCursor: EntryCursor | undefined;
   /** The transaction's change count when the spare cursor was opened: after a change it would miss some. */
   #spareChangeCount = -1;
@@ -75,6 +83,34 @@ export class StoreCore {
   }
 
   // Looking up
+
+  /** Looks up a key whose value is wanted: a hot one's is in `hotValue` at once, and HOT is the answer. */
+  findValue(key: unknown, waits: boolean): FindResult | typeof HOT {
+    this.mustBeOpen();
+    const { codec, etx } = this;
+    codec.encodeKey(key);
+    const { rows } = this.transaction;
+    const { keyBytes, keyLength } = codec;
+    const hash = filterHash(keyBytes, 0, keyLength);
+    const token = etx.treeToken(this.storeId, hash);
+    if (token < 0) return this.findEncoded(waits);
+    const row = rows.find(token, keyBytes, keyLength, hash);
+    if (row >= 0) {
+      etx.noteKey(this.storeId, keyBytes, 0, keyLength);
+      this.hotValue = codec.copyFlat(rows.value(row));
+      return HOT;
+    }
+    const found = this.findEncoded(waits);
+    if (found === FOUND && rows.wants(keyLength, hash)) this.#keepRow(token, hash);
+    return found;
+  }
+
+  #keepRow(token: number, hash: number): void {
+    const { codec, etx } = this;
+    if (this.foundSeparate || etx.foundEnd - etx.foundStart > MAX_ROW_CELL_BYTES) return;
+    const value = this.foundValue();
+    if (isFlat(value)) this.transaction.rows.keep(token, codec.keyBytes, codec.keyLength, hash, value);
+  }
 
   find(key: unknown, waits: boolean): FindResult {
     this.mustBeOpen();

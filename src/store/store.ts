@@ -7,7 +7,7 @@ import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../transaction/engin
 import * as batch from './batch.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
-import type { StoreCore } from './store-core.ts';
+import { HOT, type StoreCore } from './store-core.ts';
 import type { Entry, Item, LookupKey } from './store-types.ts';
 
 const TRUE = Promise.resolve(true);
@@ -40,7 +40,8 @@ export class TxStore<K, V, R extends string = never> {
   get(key: LookupKey<K, R>): Promise<V | undefined> {
     try {
       const core = this.#core;
-      const found = core.find(key, false);
+      const found = core.findValue(key, false);
+      if (found === HOT) return Promise.resolve(core.hotValue) as Promise<V>;
       if (found === ABSENT) return NOTHING;
       if (found === FOUND) return core.foundValueSoon() as Promise<V>;
       return core.afterLoad((f) => (f === FOUND ? core.foundValueSoon() : undefined)) as Promise<V | undefined>;
@@ -50,7 +51,10 @@ export class TxStore<K, V, R extends string = never> {
   }
 
   getSync(key: LookupKey<K, R>): V | undefined {
-    return this.#core.find(key, true) === FOUND ? (this.#core.foundValueSync() as V) : undefined;
+    const core = this.#core;
+    const found = core.findValue(key, true);
+    if (found === HOT) return core.hotValue as V;
+    return found === FOUND ? (core.foundValueSync() as V) : undefined;
   }
 
   /** Whether there is an entry under `key`; its value is not read. */

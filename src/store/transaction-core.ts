@@ -22,6 +22,7 @@ import type { Env } from '../env/env.ts';
 import { CATALOG_STORE, DROPPED_STORE, idKey } from '../storage/system-stores.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 import { type AnyDefinition, type Catalog, type CatalogEntry, toNameBytes, toStoredShape } from './catalog.ts';
+import type { RowCache } from './row-cache.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
 
 /** The id of no store: what one that does not exist is read from. */
@@ -57,6 +58,10 @@ export class TransactionCore implements StoreHost {
     this.engine = engine;
     this.env = env;
     this.#catalog = catalog;
+  }
+
+  get rows(): RowCache {
+    return this.#catalog.rows;
   }
 
   get openScans(): Set<{ close(): void }> {

@@ -43,6 +43,13 @@ export interface EngineTransaction {
   foundVersion: number;
   /** After NOT_LOADED. */
   load(): Promise<void>;
+  /**
+   * Names the tree that alone answers for a key with this filter hash (`filterHash`), the same for the same content; -1 where
+   * changes not merged yet may know the key. A caller who then knows the answer notes the key himself.
+   */
+  treeToken(storeId: number, hash: number): number;
+  /** Adds a key to the read set (no-op for read and noCheck transactions). */
+  noteKey(storeId: number, key: Uint8Array, start: number, end: number): void;
 
   /** Insert or replace, blind. `existed` says what the caller knows of the key: true, false, or undefined. Bytes are copied. */
   put(

@@ -191,6 +191,16 @@ export class Transaction implements EngineTransaction {
     return this.#host.reader.load();
   }
 
+  treeToken(storeId: number, hash: number): number {
+    this.#mustBeOpen();
+    if (this.#changes.length > 0 && this.#changesOf(storeId) !== undefined) return -1;
+    return this.#host.reader.treeToken(this.view, this.snapshot, storeId, hash);
+  }
+
+  noteKey(storeId: number, key: Uint8Array, start: number, end: number): void {
+    this.#reads?.store(storeId).addKey(key, start, end);
+  }
+
   cursor(storeId: number): EntryCursor {
     this.#mustBeOpen();
     const own = this.#changesOf(storeId);

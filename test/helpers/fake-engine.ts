@@ -235,6 +235,13 @@ class FakeTransaction implements EngineTransaction {
     return ++this.engine.looks % this.engine.missEvery < 1;
   }
 
+  treeToken(): number {
+    this.#mustBeOpen();
+    return -1;
+  }
+
+  noteKey(): void {}
+
   find(storeId: number, key: Uint8Array, start: number, end: number): FindResult {
     this.#mustBeOpen();
     if (this.missNow(this.waits)) return NOT_LOADED;
