@@ -18,6 +18,7 @@ import { openEngine } from '../../src/transaction/engine.ts';
 import { applyTo, drawCommit, type ModelCommit } from '../helpers/engine-model.ts';
 import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
+import { LivingPins } from './pin-system.ts';
 import { engineSystem, expectContentOf, type IssuedCommit, type Life, SMALL } from './engine-system.ts';
 
 export interface ClientOptions {
@@ -40,6 +41,7 @@ export class EngineClient {
   readonly #options: ClientOptions;
   #engine: EngineApi | undefined;
   #nextId = 1;
+  readonly #pins = new LivingPins();
   readonly #unknown: Unknown[] = [];
 
   constructor(options: ClientOptions) {
@@ -80,8 +82,9 @@ export class EngineClient {
 
   async #step(): Promise<void> {
     const { random } = this.#options;
-    const choice = random.below(30);
-    if (choice < 15) await this.write();
+    const choice = random.below(33);
+    if (choice >= 30) await this.#pins.step(this.#api, this.#options.oracle, choice);
+    else if (choice < 15) await this.write();
     else if (choice < 19) await allOf(Array.from({ length: 2 + random.below(5) }, () => this.write()));
     else if (choice < 21) await this.#rollback();
     else if (choice < 24) await this.#api.checkpoint();

@@ -22,6 +22,7 @@ import {
 } from '../helpers/engine-model.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
 import type { Oracle, OracleState } from './crash-oracle.ts';
+import { expectPins, LivingPins } from './pin-system.ts';
 
 // Half of a simulated engine's time would go into checksums otherwise.
 if (hasNativeModule()) nodeEnv();
@@ -38,6 +39,9 @@ export const SMALL: EngineOptions = {
 export interface IssuedCommit {
   readonly commit: ModelCommit;
   readonly transactionId: string;
+  /** Instead of a commit: a pin made, a pin given up. */
+  readonly pin?: string;
+  readonly unpin?: string;
 }
 
 export interface Life {
@@ -53,10 +57,13 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       const { steps, keys, longest } = life;
       let engine = await openEngine(env, options);
       let nextId = 1;
+      const pins = new LivingPins();
       const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
       for (let step = 0; step < steps; step++) {
-        const choice = random.below(30);
-        if (choice < 18) await write();
+        const choice = random.below(33);
+        if (choice >= 32) await Promise.all([engine.compact(), pins.step(engine, oracle, choice)]);
+        else if (choice >= 30) await pins.step(engine, oracle, choice);
+        else if (choice < 18) await write();
         else if (choice < 23) await Promise.all(Array.from({ length: 2 + random.below(6) }, write));
         else if (choice < 26) await engine.checkpoint();
         else if (choice < 27) await engine.compact();
@@ -81,6 +88,7 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       await engine.close();
       engine = await openEngine(env, options);
       expectContentAgain(engine, content.model);
+      expectPins(engine, state);
       await expectSound(engine);
       await engine.close();
     },
@@ -110,6 +118,7 @@ export interface FoundContent {
 /** What the folder holds is what was promised: see the invariants 1 to 5 of the testing page. */
 export async function expectPromises(engine: EngineApi, state: OracleState<IssuedCommit>): Promise<FoundContent> {
   const content = expectContentOf(engine, state);
+  expectPins(engine, state);
   await expectSound(engine);
   return content;
 }
@@ -129,6 +138,7 @@ function compareContent(transaction: EngineTransaction, state: OracleState<Issue
   const issued = new Map(state.commits.map((one) => [one.commit.commit.id, one]));
   const found = new Set(marks.map((mark) => mark.id));
   for (const { commit, outcome } of state.commits) {
+    if (commit.commit.id < 0) continue;
     const isIn = found.has(commit.commit.id);
     if (outcome === 'acknowledged' && !isIn) throw new Error(`commit ${commit.commit.id} was acknowledged and is gone`);
     if (outcome === 'refused' && isIn) throw new Error(`commit ${commit.commit.id} was refused and is there`);
@@ -161,7 +171,7 @@ async function resolveOne(
   draw: number,
 ): Promise<void> {
   const one = state.commits[draw % Math.max(1, state.commits.length)];
-  if (one === undefined || draw % 4 !== 0) return;
+  if (one === undefined || one.commit.commit.id < 0 || draw % 4 !== 0) return;
   const { commit, transactionId } = one.commit;
   const answer = await engine.resolve(transactionId).catch(tooOldToKnow);
   if (answer === undefined) return;

@@ -95,6 +95,7 @@ class ModelRun {
   readonly #stores: number[] = [];
   #engine: EngineApi | undefined;
   #background: Promise<unknown>[] = [];
+  readonly #pins = new Map<string, (snapshot: number) => ModelTransaction>();
   #failure: unknown;
   #names = 0;
   #value = 0;
@@ -139,7 +140,7 @@ class ModelRun {
   }
 
   async #one(): Promise<void> {
-    const draw = this.#random.below(100);
+    const draw = this.#random.below(103);
     if (this.#open.length === 0 || (draw < 12 && this.#open.length < MAX_OPEN)) return this.#begin();
     const open = this.#random.pick(this.#open);
     if (draw < 27) return this.#find(open);
@@ -160,6 +161,7 @@ class ModelRun {
     if (draw < 97) return this.#drop();
     if (draw < 98) return this.#verify();
     if (draw < 99) return this.#reopen();
+    if (draw >= 100) return this.#pinOrRead();
     await Promise.all(this.#background.splice(0));
   }
 
@@ -488,6 +490,36 @@ class ModelRun {
   async #compact(): Promise<void> {
     this.#tell('compact');
     await this.#api.compact();
+  }
+
+  /** A new pin, a transaction at one, or one less. */
+  async #pinOrRead(): Promise<void> {
+    const names = [...this.#pins.keys()];
+    const draw = this.#random.below(6);
+    if (names.length === 0 || (draw < 2 && names.length < 4)) {
+      const name = `pin-${this.step}`;
+      // Nothing commits meanwhile; what is being compacted may be what the pin names.
+      if (this.#random.chance(0.6)) this.#background.push(this.#api.compact());
+      const { number } = await this.#api.pin(name);
+      this.#pins.set(name, this.#database.pin());
+      this.#tell(`${name} at ${number}`);
+      return;
+    }
+    const name = this.#random.pick(names);
+    if (draw === 5) {
+      await this.#api.unpin(name);
+      this.#pins.delete(name);
+      this.#tell(`${name} is given up`);
+      return;
+    }
+    const transaction = this.#api.begin('read', { at: name });
+    const model = (this.#pins.get(name) as (snapshot: number) => ModelTransaction)(transaction.snapshot);
+    const { checkpoints } = this.#api.stats();
+    const open: Open = { name: ++this.#names, transaction, model, checkpoints, bytes: 0, cursor: undefined };
+    this.#tell(`t${this.#names} begins at ${name}`);
+    for (const store of this.#stores) await this.#readAll(open, store);
+    if (this.#open.length < MAX_OPEN) this.#open.push(open);
+    else transaction.rollback();
   }
 
   /** A store is dropped: nobody looks at it again, and its content must not be in anyone's way. */

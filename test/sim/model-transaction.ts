@@ -86,6 +86,12 @@ export class ModelDatabase {
   begin(snapshot: number): ModelTransaction {
     return new ModelTransaction(snapshot, copyOf(this.#content));
   }
+
+  /** As it is now, for transactions that begin later. */
+  pin(): (snapshot: number) => ModelTransaction {
+    const pinned = copyOf(this.#content);
+    return (snapshot) => new ModelTransaction(snapshot, copyOf(pinned));
+  }
 }
 
 export class ModelTransaction {

@@ -11,6 +11,7 @@ import { SimulatedFiles } from '../../src/env/simulated-files.ts';
 import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
+import { PinnedRoots } from '../../src/storage/pinned-roots.ts';
 import { RangeRemovals, RemovalWindow } from '../../src/storage/range-removals.ts';
 import { RecordSearch } from '../../src/storage/record-search.ts';
 import { SegmentWriter } from '../../src/storage/segment-writer.ts';
@@ -86,6 +87,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
           return Promise.resolve();
         };
       }),
+  },
+  {
+    name: 'compaction and reclaim forget the pins',
+    lane: 'crash',
+    plant: (undo) => undo.method(PinnedRoots.prototype, 'segments', () => () => new Map()),
+  },
+  {
+    name: 'reclaim forgets a pin made while a compaction was under way',
+    lane: 'model',
+    plant: (undo) =>
+      undo.method(PinnedRoots.prototype, 'withhold', () => (free: readonly number[]): number[] => [...free]),
   },
   { name: 'the log is never synced', lane: 'crash', plant: (undo) => lieAbout(undo, '/log/') },
   { name: 'segments are named without having been synced', lane: 'crash', plant: (undo) => lieAbout(undo, '/data/') },
