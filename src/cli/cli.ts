@@ -18,6 +18,7 @@ import {
   UsageError,
 } from './command.ts';
 import { infoCommand, statsCommand, storesCommand, verifyCommand } from './database-commands.ts';
+import { dumpCommand } from './dump-command.ts';
 import { getCommand, putCommand, rmCommand } from './entry-commands.ts';
 import { exportCommand } from './export-command.ts';
 import { commandHelp, generalHelp } from './help.ts';
@@ -41,6 +42,7 @@ const COMMANDS: readonly Command[] = [
   compactCommand,
   verifyCommand,
   statsCommand,
+  dumpCommand,
 ];
 
 const GLOBAL_OPTIONS: Readonly<Record<string, OptionConfig>> = {

@@ -44,6 +44,11 @@ export class Output {
     return this.#streams.stdout.isTTY === true;
   }
 
+  /** Columns of the terminal that standard output is; undefined where it is none. */
+  get columns(): number | undefined {
+    return this.isTerminal ? this.#streams.stdout.columns : undefined;
+  }
+
   /** Where progress can be drawn. */
   get progressStream(): (Writable & { readonly columns?: number }) | undefined {
     return this.#streams.stderr.isTTY === true && !this.json ? this.#streams.stderr : undefined;

@@ -32,7 +32,7 @@ const doors = ['src/index.ts', 'src/engine.ts', 'src/cli/main.ts'];
 const allowedDead: Record<string, string> = {
   'src/env/simulated-': 'the failing disk and the clock of the tests; the engine never asks for them',
   'src/env/file-image': 'a file of the simulated disk',
-  'src/tree/tree-dump': 'a drawing of an image for people, used by tests until `sop dump` shows it',
+  'src/tree/tree-dump': 'a drawing of an image for tests that know no store; `sop dump` draws with names and keys',
 };
 
 /** What must not be named outside its home. Doors of the top row serve people and programs, not the engine: exempt. */
