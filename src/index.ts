@@ -13,6 +13,7 @@ export {
   DiskFullError,
   type ErrorCode,
   FormatUnsupportedError,
+  IndexNotReadyError,
   InvalidArgumentError,
   InvalidKeyError,
   InvalidValueError,
@@ -30,6 +31,7 @@ export {
   StoreNotFoundError,
   TimeoutError,
   TransactionEndedError,
+  UniqueIndexError,
 } from './base/errors.ts';
 export {
   MAX_KEY_BYTES,
@@ -42,6 +44,7 @@ export {
 export type { KeyPrimitive, KeyValue } from './codec/tuple.ts';
 export { Uuid } from './codec/uuid.ts';
 export {
+  type AnyStore,
   type BeginOptions,
   Database,
   type DatabaseStats,
@@ -52,21 +55,45 @@ export {
   type VerifyReport,
   type WriteOptions,
 } from './store/database.ts';
+export type { IndexInfo, IndexProgress, IndexReadyOptions } from './store/database-indexes.ts';
+export type {
+  FieldIndex,
+  FunctionIndex,
+  IndexDefinition,
+  IndexFieldInput,
+  IndexFieldOf,
+  IndexInput,
+  IndexInputs,
+  IndexParts,
+  ValuePath,
+} from './store/define-index.ts';
 export {
   type CompositeStoreShape,
   defineStore,
   type KeyFieldInput,
+  type NoIndexes,
   type RawValues,
   type ScalarStoreShape,
   StoreDefinition,
   type StoreShape,
   type StructuredValues,
   type ValuePlacement,
+  type WithIndexes,
+  type WithSchemas,
 } from './store/define-store.ts';
+export { type IndexEntry, type IndexKey, IndexRange, type IndexRangeOptions } from './store/index-range.ts';
 export type { StoreDescription, StoreInfo } from './store/listing.ts';
 export type { MemoryOptions, OpenOptions } from './store/open-options.ts';
 export { type Bound, type Prefix, Range, type RangeBounds, type RangeOptions } from './store/range.ts';
+export {
+  type SchemaIssue,
+  type SchemaOutput,
+  type SchemaResult,
+  type StandardSchema,
+  type,
+} from './store/standard-schema.ts';
 export { TxStore } from './store/store.ts';
 export type { Entry, Item, LookupKey } from './store/store-types.ts';
 export { type AnyKey, Transaction } from './store/transaction.ts';
+export { TxIndex } from './store/tx-index.ts';
 export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';

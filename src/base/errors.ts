@@ -23,6 +23,8 @@ export type ErrorCode =
   | 'PIN_EXISTS'
   | 'BACKUP_REFUSED'
   | 'BACKUP_INCOMPLETE'
+  | 'UNIQUE_INDEX'
+  | 'INDEX_NOT_READY'
   | 'INVALID_KEY'
   | 'INVALID_VALUE'
   | 'INVALID_ARGUMENT'
@@ -163,6 +165,26 @@ export class BackupRefusedError extends SopError {
 export class BackupIncompleteError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('BACKUP_INCOMPLETE', message, false, options);
+  }
+}
+
+/**
+ * Two entries would have the same key in a unique index. `details`: store, index, indexKey (what both have), key (of the
+ * entry that was refused), holder (the key of the entry that stands there).
+ */
+export class UniqueIndexError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('UNIQUE_INDEX', message, false, options);
+  }
+}
+
+/**
+ * The index that was to be read is not built. `details`: store, index, state ('missing', 'building', 'failed'), done and total
+ * (entries), problem. Retryable while it is being built; `db.indexReady` waits for it.
+ */
+export class IndexNotReadyError extends SopError {
+  constructor(message: string, retryable: boolean, options?: SopErrorOptions) {
+    super('INDEX_NOT_READY', message, retryable, options);
   }
 }
 

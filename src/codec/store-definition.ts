@@ -1,16 +1,21 @@
 /**
- * The catalog row of a store as bytes: version (one byte), store id (u32), then the rest as one value without shapes, so
- * that the catalog can be read before anything else of a database.
+ * The catalog row of a store as bytes: version (one byte), store id (u32), from version 2 on the highest store id that the row
+ * names (u32: indexes have ids of their own), then the rest as one value without shapes, so that the catalog can be read
+ * before anything else of a database. A row has the lowest version that can say what it says.
  */
 
-import { equalBytes, readU32, writeU32 } from '../base/bytes.ts';
+import { readU32, writeU32 } from '../base/bytes.ts';
 import { CorruptionError, FormatUnsupportedError, SopError } from '../base/errors.ts';
 import { compileKeySpec, type KeyField, type KeySpecDefinition } from './key-spec.ts';
 import { decodeValue, encodeValue } from './value.ts';
 import { ValueWriter } from './value-writer.ts';
 
-export const STORE_DEFINITION_VERSION = 1;
-const HEADER_BYTES = 5;
+export const STORE_DEFINITION_VERSION = 2;
+/** Stores that need nothing of later versions. */
+const PLAIN_VERSION = 1;
+const PLAIN_HEADER_BYTES = 5;
+const HEADER_BYTES = 9;
+export const MAX_INDEXES = 64;
 
 export type StoredValues = 'inline' | 'separate' | 'stream';
 
@@ -22,8 +27,21 @@ export interface StoredShape {
   /** Values are bytes, kept as they are. */
   readonly raw: boolean;
   readonly unique: boolean;
-  /** Secondary indexes; what they are is not this floor's business. Undefined for none. */
-  readonly indexes: unknown;
+  readonly indexes: readonly StoredIndex[];
+}
+
+/** A secondary index: a store of its own, of its fields or of what a function of the program made, and the primary key. */
+export interface StoredIndex {
+  readonly name: string;
+  /** Its store. */
+  readonly id: number;
+  readonly unique: boolean;
+  /** The fields it sorts by; undefined where a function says what it sorts by. */
+  readonly fields: readonly KeyField[] | undefined;
+  /** Of the function; undefined where there are fields. */
+  readonly version: string | number | undefined;
+  /** The function answers a list: an entry stands under each element. */
+  readonly many: boolean;
 }
 
 export interface StoredDefinition extends StoredShape {
@@ -44,29 +62,47 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
     values,
     raw,
     unique,
-    indexes,
+    indexes: indexes.length === 0 ? undefined : indexes.map(toIndexRow),
     generation,
   };
   const writer = new ValueWriter();
   encodeValue(row, writer, undefined);
-  const bytes = new Uint8Array(HEADER_BYTES + writer.length);
-  bytes[0] = STORE_DEFINITION_VERSION;
+  const isPlain = indexes.length === 0;
+  const header = isPlain ? PLAIN_HEADER_BYTES : HEADER_BYTES;
+  const bytes = new Uint8Array(header + writer.length);
+  bytes[0] = isPlain ? PLAIN_VERSION : STORE_DEFINITION_VERSION;
   writeU32(bytes, 1, id);
-  bytes.set(writer.bytes.subarray(0, writer.length), HEADER_BYTES);
+  if (!isPlain) writeU32(bytes, PLAIN_HEADER_BYTES, Math.max(id, ...indexes.map((index) => index.id)));
+  bytes.set(writer.bytes.subarray(0, writer.length), header);
   return bytes;
 }
 
-/** The store id that a row names, without decoding the rest. */
-export function storeIdOfDefinition(bytes: Uint8Array, start = 0, end = bytes.length): number {
+function toIndexRow({ name, id, unique, fields, version, many }: StoredIndex): object {
+  const list = fields?.map((field) => [field.name, field.descending]) ?? null;
+  return { name, id, unique, fields: list, version, many };
+}
+
+/** The highest store id that a row names, without decoding the rest: none up to it may be given out again. */
+export function highestIdOfDefinition(bytes: Uint8Array, start = 0, end = bytes.length): number {
+  const header = headerBytes(bytes, start, end);
+  const id = readU32(bytes, start + 1);
+  return header === PLAIN_HEADER_BYTES ? id : Math.max(id, readU32(bytes, start + PLAIN_HEADER_BYTES));
+}
+
+function headerBytes(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start < PLAIN_HEADER_BYTES) refuse('is too short');
+  const version = bytes[start] as number;
+  if (version === PLAIN_VERSION) return PLAIN_HEADER_BYTES;
+  if (version !== STORE_DEFINITION_VERSION) refuseVersion(version);
   if (end - start < HEADER_BYTES) refuse('is too short');
-  if (bytes[start] !== STORE_DEFINITION_VERSION) refuseVersion(bytes[start] as number);
-  return readU32(bytes, start + 1);
+  return HEADER_BYTES;
 }
 
 /** Throws `CorruptionError`, or `FormatUnsupportedError` for a row that a newer version wrote. */
 export function decodeStoreDefinition(bytes: Uint8Array, start = 0, end = bytes.length): StoredDefinition {
-  const id = storeIdOfDefinition(bytes, start, end);
-  const row = decodeValue(bytes, start + HEADER_BYTES, end, undefined);
+  const header = headerBytes(bytes, start, end);
+  const id = readU32(bytes, start + 1);
+  const row = decodeValue(bytes, start + header, end, undefined);
   if (typeof row !== 'object' || row === null) refuse('is no object');
   const { name, fields, descending, rideOn, values, raw, unique, indexes, generation } = row as Record<string, unknown>;
   if (typeof name !== 'string') refuse('has no name');
@@ -74,7 +110,27 @@ export function decodeStoreDefinition(bytes: Uint8Array, start = 0, end = bytes.
   if (typeof raw !== 'boolean' || typeof unique !== 'boolean') refuse('lacks a flag');
   if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) refuse('has no generation');
   const key = mustBeKey(fields, descending, rideOn);
-  return { id, name, key, values, raw, unique, indexes, generation };
+  return { id, name, key, values, raw, unique, indexes: mustBeIndexes(indexes), generation };
+}
+
+function mustBeIndexes(indexes: unknown): StoredIndex[] {
+  if (indexes === undefined) return [];
+  if (!Array.isArray(indexes) || indexes.length > MAX_INDEXES) refuse('has no proper list of indexes');
+  return indexes.map((index: unknown) => {
+    if (typeof index !== 'object' || index === null) refuse('has an index that is no object');
+    const { name, id, unique, fields, version, many } = index as Record<string, unknown>;
+    if (typeof name !== 'string' || typeof unique !== 'boolean' || typeof many !== 'boolean') {
+      refuse('has an index without name or flags');
+    }
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > 0xffff_ffff)
+      refuse(`has no id of index '${name}'`);
+    const isFunction = fields === null;
+    if (isFunction !== (typeof version === 'string' || typeof version === 'number')) {
+      refuse(`does not say what index '${name}' is made of`);
+    }
+    const list = isFunction ? undefined : mustBeFields(fields);
+    return { name, id, unique, fields: list, version: isFunction ? (version as string | number) : undefined, many };
+  });
 }
 
 function mustBeKey(fields: unknown, descending: unknown, rideOn: unknown): KeySpecDefinition {
@@ -101,16 +157,25 @@ function mustBeFields(fields: unknown): KeyField[] {
   });
 }
 
-/** A sentence that names the first difference of two shapes, what is stored first; undefined where they are the same. */
+/**
+ * A sentence that names the first difference of two shapes, what is stored first; undefined where they are the same. Indexes
+ * do not count: they come and go (`isSameIndex`).
+ */
 export function describeDifference(stored: StoredShape, wanted: StoredShape): string | undefined {
   return (
     describeKeyDifference(stored.key, wanted.key) ??
     describeRideOnDifference(stored.key.rideOn, wanted.key.rideOn) ??
     describePropertyDifference('raw', stored, wanted) ??
     describePropertyDifference('values', stored, wanted) ??
-    describePropertyDifference('unique', stored, wanted) ??
-    (sameIndexes(stored.indexes, wanted.indexes) ? undefined : 'its indexes are others in the database than here')
+    describePropertyDifference('unique', stored, wanted)
   );
+}
+
+/** Whether both hold the same entries in the same order; their stores may be others. */
+export function isSameIndex(a: StoredIndex, b: StoredIndex): boolean {
+  const plain = ({ name, unique, fields, version, many }: StoredIndex) =>
+    JSON.stringify([name, unique, fields?.map((field) => [field.name, field.descending]), version, many]);
+  return plain(a) === plain(b);
 }
 
 function describeKeyDifference(stored: KeySpecDefinition, wanted: KeySpecDefinition): string | undefined {
@@ -139,15 +204,6 @@ function describePropertyDifference(
   const show = (value: string | boolean) => (typeof value === 'string' ? `'${value}'` : String(value));
   if (stored[name] === wanted[name]) return undefined;
   return `'${name}' is ${show(stored[name])} in the database but ${show(wanted[name])} here`;
-}
-
-function sameIndexes(a: unknown, b: unknown): boolean {
-  const [first, second] = [a, b].map((indexes) => {
-    const writer = new ValueWriter();
-    encodeValue(indexes, writer, undefined);
-    return writer.toBytes();
-  });
-  return equalBytes(first as Uint8Array, second as Uint8Array);
 }
 
 function refuseVersion(version: number): never {

@@ -1,6 +1,6 @@
 /** Which store ids a section of the log uses up, so that none is ever given out twice. */
 import { readU32 } from '../base/bytes.ts';
-import { storeIdOfDefinition } from '../codec/store-definition.ts';
+import { highestIdOfDefinition } from '../codec/store-definition.ts';
 import { OP_PUT, RECORD_HEADER_BYTES, recordKeyLength, recordOp, recordWords } from '../log/record.ts';
 import { CATALOG_STORE } from './system-stores.ts';
 
@@ -14,7 +14,7 @@ export function highestStoreId(storeId: number, bytes: Uint8Array, start: number
     const keyLength = recordKeyLength(word0);
     if (recordOp(word0) === OP_PUT && cellLength > 1) {
       const cell = at + RECORD_HEADER_BYTES + ((keyLength + 3) & ~3);
-      highest = Math.max(highest, storeIdOfDefinition(bytes, cell + 1, cell + cellLength));
+      highest = Math.max(highest, highestIdOfDefinition(bytes, cell + 1, cell + cellLength));
     }
     at += recordWords(keyLength, cellLength) * 4;
   }

@@ -20,6 +20,12 @@ export const PIN_STORE = 6;
  */
 export const DROPPED_STORE = 7;
 
+/**
+ * Indexes that are not ready. Key: u32 store id of the index (big-endian); cell: flags 0 and a value without shapes: its
+ * state, how far its building came, what went wrong.
+ */
+export const INDEX_STATE_STORE = 8;
+
 /** An id (of a store, of a shape) as a key: u32, big-endian. */
 export function idKey(id: number): Uint8Array {
   return Uint8Array.of(id >>> 24, id >>> 16, id >>> 8, id);

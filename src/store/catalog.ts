@@ -21,13 +21,15 @@ import {
 import { AT } from '../node/entry-cursor.ts';
 import { CATALOG_STORE } from '../storage/system-stores.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
+import { findSame, type IndexDefinition, toStoredIndex } from './define-index.ts';
 import { StoreDefinition } from './define-store.ts';
 import { RowCache } from './row-cache.ts';
+import { IndexSet } from './index-set.ts';
 import type { ShapeStore } from './shape-store.ts';
 import { StoreCodec } from './store-codec.ts';
 
 /** A definition of whatever types. */
-export type AnyDefinition = StoreDefinition<unknown, unknown, string>;
+export type AnyDefinition = StoreDefinition<unknown, unknown, string, unknown>;
 
 /** A store as its catalog row says it is. */
 export interface CatalogEntry {
@@ -38,6 +40,8 @@ export interface CatalogEntry {
   readonly codec: StoreCodec;
   /** The definition compared with it last, which is equal. */
   matching: AnyDefinition | undefined;
+  /** Its indexes as `indexesFor` answered last. */
+  indexes: IndexSet | undefined;
 }
 
 interface Known {
@@ -59,7 +63,18 @@ export function toNameBytes(name: string): Uint8Array {
 
 export function toStoredShape(definition: AnyDefinition): StoredShape {
   const { keySpec, values, raw, unique } = definition;
-  return { key: keySpec.definition, values, raw, unique, indexes: undefined };
+  const indexes = definition.indexes.map((index) => toStoredIndex(index, 0));
+  return { key: keySpec.definition, values, raw, unique, indexes };
+}
+
+/** The indexes of a store, with the functions that a definition brings along; undefined where it has none. */
+export function indexesFor(entry: CatalogEntry, definition: AnyDefinition | undefined): IndexSet | undefined {
+  const { stored, codec } = entry;
+  if (stored.indexes.length === 0) return undefined;
+  if (entry.indexes === undefined || entry.indexes.definitions !== definition?.indexes) {
+    entry.indexes = new IndexSet(stored, codec, definition?.indexes);
+  }
+  return entry.indexes;
 }
 
 export class Catalog {
@@ -73,6 +88,10 @@ export class Catalog {
   #changing = 0;
   /** Number of the last transaction that dropped or renamed something. */
   #changedAt = 0;
+  /** The definition with indexes that the program used last, by the name of its store: it has the functions. */
+  readonly #definitions = new Map<string, AnyDefinition>();
+  /** What is told that a store may have an index to build. */
+  onIndexWork: ((store: string) => void) | undefined;
 
   constructor(engine: EngineApi, shapes: ShapeStore) {
     this.#engine = engine;
@@ -119,7 +138,7 @@ export class Catalog {
     if (stored.name !== Buffer.from(nameBytes).toString('utf8')) {
       throw new CorruptionError(`the catalog row of store '${stored.name}' stands under another name`);
     }
-    return { nameBytes, stored, row, codec: this.#codecOf(stored), matching: undefined };
+    return { nameBytes, stored, row, codec: this.#codecOf(stored), matching: undefined, indexes: undefined };
   }
 
   /** The row that a store under this definition gets. */
@@ -127,7 +146,14 @@ export class Catalog {
     const definition = encodeStoreDefinition(stored);
     const row = new Uint8Array(1 + definition.length);
     row.set(definition, 1);
-    return { nameBytes: toNameBytes(stored.name), stored, row, codec: this.#codecOf(stored), matching: undefined };
+    return {
+      nameBytes: toNameBytes(stored.name),
+      stored,
+      row,
+      codec: this.#codecOf(stored),
+      matching: undefined,
+      indexes: undefined,
+    };
   }
 
   /** A store to be created: the same entry for all that create it at the same time. `release` it at the transaction's end. */
@@ -154,7 +180,40 @@ export class Catalog {
   /** A store under an id that no other transaction shares. */
   newStore(definition: AnyDefinition): CatalogEntry {
     const id = this.#engine.newStoreId();
-    return this.newEntry({ ...toStoredShape(definition), id, name: definition.name, generation: 0 });
+    const indexes = definition.indexes.map((index) => toStoredIndex(index, this.#engine.newStoreId()));
+    return this.newEntry({ ...toStoredShape(definition), id, name: definition.name, generation: 0, indexes });
+  }
+
+  /** The store with the indexes of a definition: those it has already stay, the others get ids of their own. */
+  withIndexesOf(entry: CatalogEntry, definition: AnyDefinition): CatalogEntry {
+    const indexes = definition.indexes.map(
+      (index) => findSame(entry.stored.indexes, index) ?? toStoredIndex(index, this.#engine.newStoreId()),
+    );
+    return this.newEntry({ ...entry.stored, indexes });
+  }
+
+  /** The store with one of its indexes under a new id. */
+  withNewIndex(entry: CatalogEntry, name: string): CatalogEntry {
+    const indexes = entry.stored.indexes.map((index) =>
+      index.name === name ? { ...index, id: this.#engine.newStoreId() } : index,
+    );
+    return this.newEntry({ ...entry.stored, indexes });
+  }
+
+  /** A definition with indexes was used. */
+  definitionUsed(definition: AnyDefinition): void {
+    if (this.#definitions.get(definition.name) === definition) return;
+    this.#definitions.set(definition.name, definition);
+    this.onIndexWork?.(definition.name);
+  }
+
+  definitionOf(name: string): AnyDefinition | undefined {
+    return this.#definitions.get(name);
+  }
+
+  /** A transaction that changed the indexes of a store has committed. */
+  indexesChanged(name: string): void {
+    this.onIndexWork?.(name);
   }
 
   /** From a transaction's first drop or rename to its end. */
@@ -173,7 +232,7 @@ export class Catalog {
     const fingerprint = this.#fingerprint('', stored);
     let codec = this.#codecs.get(fingerprint);
     if (codec === undefined) {
-      codec = new StoreCodec(toDefinition('', stored), this.#shapes);
+      codec = new StoreCodec(toPlainDefinition('', stored), this.#shapes);
       if (this.#codecs.size >= MOST_KNOWN) this.#codecs.clear();
       this.#codecs.set(fingerprint, codec);
     }
@@ -182,14 +241,30 @@ export class Catalog {
 
   /** Equal for equal shapes of the same name. */
   #fingerprint(name: string, shape: StoredShape): string {
-    const { key, values, raw, unique, indexes } = shape;
+    const { key, values, raw, unique } = shape;
+    const indexes = shape.indexes.map((index) => ({ ...index, id: 0 }));
     const plain = encodeStoreDefinition({ key, values, raw, unique, indexes, name, id: 0, generation: 0 });
     return Buffer.from(plain).toString('latin1');
   }
 }
 
-/** The definition that a program would have written for this store. */
+/** The definition that a program would have written for this store; it lacks the functions of indexes. */
 export function toDefinition(name: string, stored: StoredShape): AnyDefinition {
+  const indexes = stored.indexes.map(
+    ({ name: index, unique, fields, version, many }): IndexDefinition => ({
+      name: index,
+      unique,
+      fields,
+      version,
+      many,
+      of: undefined,
+    }),
+  );
+  return toPlainDefinition(name, stored, indexes);
+}
+
+function toPlainDefinition(name: string, stored: StoredShape, indexes: readonly IndexDefinition[] = []): AnyDefinition {
   const values = stored.values === 'separate' ? 'separate' : 'inline';
-  return new StoreDefinition<unknown, unknown, string>(name, compileKeySpec(stored.key), values, stored.raw);
+  const keySpec = compileKeySpec(stored.key);
+  return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, stored.raw, { indexes });
 }

@@ -14,8 +14,9 @@ import type {
   VerifyProgress as EngineVerifyProgress,
   VerifyReport as EngineVerifyReport,
 } from '../transaction/engine-api.ts';
-import { Catalog } from './catalog.ts';
-import { checkStoreName } from './define-store.ts';
+import { type AnyDefinition, Catalog } from './catalog.ts';
+import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
+import { checkStoreName, type StoreDefinition } from './define-store.ts';
 import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
 import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
 import {
@@ -60,6 +61,9 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Whatever `defineStore` hands out. */
+export type AnyStore = Pick<StoreDefinition<unknown, unknown, string, unknown>, 'name' | 'values' | 'raw' | 'unique'>;
+
 const MEMORY_FOLDER = 'memory';
 const KINDS: readonly string[] = ['write', 'read', 'noCheck'];
 
@@ -71,12 +75,15 @@ export class Database implements AsyncDisposable {
   readonly #engine: EngineApi;
   readonly #env: Env;
   readonly #catalog: Catalog;
+  readonly #indexes: DatabaseIndexes;
 
   /** Use `Database.open` or `Database.memory`. */
-  constructor(engine: EngineApi, env: Env) {
+  constructor(engine: EngineApi, env: Env, onBackgroundError?: (error: unknown) => void) {
     this.#engine = engine;
     this.#env = env;
     this.#catalog = new Catalog(engine, new ShapeStore(engine));
+    const begin = (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS);
+    this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, onBackgroundError });
   }
 
   /**
@@ -98,7 +105,7 @@ export class Database implements AsyncDisposable {
 
   /** For database builders and tests: a database in a world of their own. */
   static async openWith(env: Env, options: EngineOptions): Promise<Database> {
-    return new Database(await openEngine(env, options), env);
+    return new Database(await openEngine(env, options), env, options.onBackgroundError);
   }
 
   get folder(): string {
@@ -199,6 +206,32 @@ export class Database implements AsyncDisposable {
     return this.#engine.pins().sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   }
 
+  /** The indexes of a store, and how far those are that are being built. `StoreNotFoundError` where there is none. */
+  async indexes(store: string): Promise<IndexInfo[]> {
+    checkStoreName(store);
+    return this.#inside('read', (core) => this.#indexes.list(core, store));
+  }
+
+  /**
+   * Resolves once an index can be read. Rejects with `IndexNotReadyError` where it could not be built, `InvalidArgumentError`
+   * where the store has no such index, `StoreNotFoundError`, `AbortedError`. An index that a function makes is built by a
+   * program that has used the definition; handed the definition, this adds the index first where the store has it not.
+   */
+  async indexReady(store: AnyStore | string, index: string, options: IndexReadyOptions = {}): Promise<void> {
+    this.#mustBeOpen();
+    const name = typeof store === 'string' ? store : store.name;
+    checkStoreName(name);
+    if (typeof store !== 'string' && !this.readOnly) await this.write((tx) => void tx.store(store as AnyDefinition));
+    return this.#indexes.ready(name, index, options);
+  }
+
+  /** Builds an index anew whose building has failed, or any other. The index cannot be read until that is done. */
+  async rebuildIndex(store: string, index: string): Promise<void> {
+    checkStoreName(store);
+    this.#mustBeWritable();
+    return this.write((tx) => tx.rebuildIndex(store, index));
+  }
+
   /** Figures of this moment; sizes in bytes. */
   stats(): DatabaseStats {
     this.#mustBeOpen();
@@ -231,12 +264,14 @@ export class Database implements AsyncDisposable {
   }
 
   /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
-  close(): Promise<void> {
-    return this.#engine.close();
+  async close(): Promise<void> {
+    const stopped = this.#indexes.stop();
+    await this.#engine.close();
+    await stopped;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#engine.close();
+    return this.close();
   }
 
   #begin(kind: TransactionKind, limits: AttemptLimits): TransactionCore {

@@ -7,6 +7,8 @@ import { MAX_STORE_NAME_BYTES } from '../base/limits.ts';
 import { compileKeySpec, type KeySpec, keySpecDefinition } from '../codec/key-spec.ts';
 import { describeValue } from '../codec/text.ts';
 import type { KeyValue } from '../codec/tuple.ts';
+import { compileIndexes, type IndexDefinition, type IndexInputs } from './define-index.ts';
+import { type SchemaOutput, type StandardSchema, toCheckingSchema } from './standard-schema.ts';
 
 /** Where the values of a store live; see `StoreShape.values`. */
 export type ValuePlacement = 'inline' | 'separate';
@@ -58,27 +60,77 @@ export interface StructuredValues {
   readonly raw?: false;
 }
 
+/** Of a store without indexes. */
+export type NoIndexes = Record<never, never>;
+
+/** Secondary indexes by their names: kept in the same transaction as the entries, read like a store. */
+export interface WithIndexes<I> {
+  readonly indexes?: I;
+}
+
+/** Schemas of whatever library after https://standardschema.dev. What they make of keys and values is what is stored. */
+export interface WithSchemas<KS, VS> {
+  /** Checks keys of entries that are inserted, and those whose ride-on fields change; look-ups are not checked. */
+  readonly keySchema?: KS;
+  /** Checks values that are written. It must answer at once: one that answers with a promise is refused. */
+  readonly value?: VS;
+}
+
+/** What of a definition not every store has. */
+export interface DefinitionExtras {
+  readonly indexes?: readonly IndexDefinition[];
+  readonly keySchema?: StandardSchema | undefined;
+  readonly valueSchema?: StandardSchema | undefined;
+}
+
+/** The types that a definition carries. */
+export interface StoreTypes<K, V, R, I> {
+  readonly key: K;
+  readonly value: V;
+  readonly rideOn: R;
+  readonly indexes: I;
+}
+
 /**
  * What `defineStore` hands out, to be handed to `tx.store`. `K` is the key as it is read and written, `V` the value, `R` the
- * names of the ride-on fields. A definition holds no database: one may be used with many.
+ * names of the ride-on fields, `I` the indexes. A definition holds no database: one may be used with many.
  */
-export class StoreDefinition<K, V, R extends string = never> {
+export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
   readonly name: string;
   readonly keySpec: KeySpec<K>;
   readonly values: ValuePlacement;
   readonly raw: boolean;
   readonly unique = true;
+  readonly indexes: readonly IndexDefinition[];
+  readonly keySchema: StandardSchema | undefined;
+  readonly valueSchema: StandardSchema | undefined;
   /** Carries the types alone. */
-  declare readonly types: { readonly key: K; readonly value: V; readonly rideOn: R };
+  declare readonly types: StoreTypes<K, V, R, I>;
 
   /** Use `defineStore`. */
-  constructor(name: string, keySpec: KeySpec<K>, values: ValuePlacement, raw: boolean) {
+  constructor(
+    name: string,
+    keySpec: KeySpec<K>,
+    values: ValuePlacement,
+    raw: boolean,
+    { indexes = [], keySchema, valueSchema }: DefinitionExtras = {},
+  ) {
     this.name = name;
     this.keySpec = keySpec;
     this.values = values;
     this.raw = raw;
+    this.indexes = indexes;
+    this.keySchema = keySchema;
+    this.valueSchema = valueSchema;
     Object.freeze(this);
   }
+}
+
+type RawOrNot<V> = V extends Uint8Array ? RawValues | StructuredValues : StructuredValues;
+/** No schemas: key and value types were given by name. */
+interface NoSchemas {
+  readonly keySchema?: undefined;
+  readonly value?: undefined;
 }
 
 /**
@@ -94,27 +146,79 @@ export class StoreDefinition<K, V, R extends string = never> {
  * ```
  *
  * The third type argument names the ride-on fields; left out beside `rideOn`, look-ups take any part of the key and a missing
- * sorting field is an `InvalidKeyError` when it is used. Throws `InvalidArgumentError` for a shape that makes no store.
+ * sorting field is an `InvalidKeyError` when it is used.
+ *
+ * Handed schemas (`keySchema`, `value`; `type<T>()` for types that nothing checks), it infers all types, those of indexes too:
+ *
+ * ```ts
+ * const orders = defineStore('orders', {
+ *   keySchema: type<{ region: string; day: Date; id: number; status: string }>(),
+ *   value: z.object({ customer: z.string(), total: z.number() }),
+ *   key: ['region', { field: 'day', order: 'desc' }, 'id'],
+ *   rideOn: ['status'],
+ *   indexes: { byStatus: ['status', 'day'], byCustomer: ['customer'] },
+ * });
+ * ```
+ *
+ * With the types given by name instead, indexes are checked against them where they are declared, but read under any name.
+ * Throws `InvalidArgumentError` for a shape that makes no store.
  */
+export function defineStore<
+  KS extends StandardSchema<KeyValue>,
+  VS extends StandardSchema,
+  const I extends IndexInputs<SchemaOutput<KS>, SchemaOutput<VS>> = NoIndexes,
+>(
+  name: string,
+  shape: { readonly keySchema: KS; readonly value: VS } & ScalarStoreShape &
+    WithIndexes<I> &
+    RawOrNot<SchemaOutput<VS>>,
+): StoreDefinition<SchemaOutput<KS>, SchemaOutput<VS>, never, I>;
+export function defineStore<
+  KS extends StandardSchema<object>,
+  VS extends StandardSchema,
+  R extends FieldOf<SchemaOutput<KS>> = never,
+  const I extends IndexInputs<SchemaOutput<KS>, SchemaOutput<VS>> = NoIndexes,
+>(
+  name: string,
+  shape: {
+    readonly keySchema: KS;
+    readonly value: VS;
+    readonly key: readonly KeyFieldInput<SortableFieldOf<SchemaOutput<KS>>>[];
+    readonly rideOn?: readonly R[];
+  } & StoreShape &
+    WithIndexes<I> &
+    RawOrNot<SchemaOutput<VS>>,
+): StoreDefinition<SchemaOutput<KS>, SchemaOutput<VS>, R, I>;
+export function defineStore<
+  VS extends StandardSchema,
+  const I extends IndexInputs<KeyValue, SchemaOutput<VS>> = NoIndexes,
+>(
+  name: string,
+  shape: { readonly keySchema?: undefined; readonly value: VS } & ScalarStoreShape &
+    WithIndexes<I> &
+    RawOrNot<SchemaOutput<VS>>,
+): StoreDefinition<KeyValue, SchemaOutput<VS>, never, I>;
 export function defineStore<K extends KeyValue, V>(
   name: string,
-  shape?: ScalarStoreShape & (V extends Uint8Array ? RawValues | StructuredValues : StructuredValues),
-): StoreDefinition<K, V>;
+  shape?: ScalarStoreShape & NoSchemas & WithIndexes<IndexInputs<K, V>> & RawOrNot<V>,
+): StoreDefinition<K, V, never, IndexInputs<K, V>>;
 export function defineStore<K extends object, V>(
   name: string,
-  shape: CompositeStoreShape<K, never> & { readonly rideOn?: undefined } & (V extends Uint8Array
-      ? RawValues | StructuredValues
-      : StructuredValues),
-): StoreDefinition<K, V>;
+  shape: CompositeStoreShape<K, never> & { readonly rideOn?: undefined } & NoSchemas &
+    WithIndexes<IndexInputs<K, V>> &
+    RawOrNot<V>,
+): StoreDefinition<K, V, never, IndexInputs<K, V>>;
 export function defineStore<K extends object, V, R extends FieldOf<K> = FieldOf<K>>(
   name: string,
   shape: {
     readonly key: readonly KeyFieldInput<SortableFieldOf<K>>[];
     readonly rideOn: readonly R[];
   } & StoreShape &
-    (V extends Uint8Array ? RawValues | StructuredValues : StructuredValues),
-): StoreDefinition<K, V, R>;
-export function defineStore(name: string, shape: unknown = {}): StoreDefinition<unknown, unknown, string> {
+    NoSchemas &
+    WithIndexes<IndexInputs<K, V>> &
+    RawOrNot<V>,
+): StoreDefinition<K, V, R, IndexInputs<K, V>>;
+export function defineStore(name: string, shape: unknown = {}): StoreDefinition<unknown, unknown, string, unknown> {
   checkStoreName(name);
   const given = mustBeShape(shape, name);
   const { values = 'inline', raw = false, unique = true } = given;
@@ -124,9 +228,14 @@ export function defineStore(name: string, shape: unknown = {}): StoreDefinition<
   if (typeof raw !== 'boolean') refuse(name, `raw is true or false, not ${show(raw)}`);
   if (unique === false) refuse(name, 'stores with equal keys (unique: false) are not in this version');
   if (unique !== true) refuse(name, `unique is true, not ${show(unique)}`);
-  if (given.indexes !== undefined) refuse(name, 'secondary indexes are not in this version');
   const keySpec = compileKey(name, given.key, given.rideOn);
-  return new StoreDefinition<unknown, unknown, string>(name, keySpec, values, raw);
+  return new StoreDefinition<unknown, unknown, string, unknown>(
+    name,
+    keySpec,
+    values,
+    raw,
+    compileExtras(name, given, keySpec),
+  );
 }
 
 /** Throws `InvalidArgumentError` or `LimitExceededError` for what cannot name a store. */
@@ -150,9 +259,11 @@ interface LooseShape {
   readonly raw?: unknown;
   readonly unique?: unknown;
   readonly indexes?: unknown;
+  readonly keySchema?: unknown;
+  readonly value?: unknown;
 }
 
-const SHAPE_OPTIONS: readonly string[] = ['key', 'rideOn', 'values', 'raw', 'unique', 'indexes'];
+const SHAPE_OPTIONS: readonly string[] = ['key', 'rideOn', 'values', 'raw', 'unique', 'indexes', 'keySchema', 'value'];
 
 function mustBeShape(shape: unknown, name: string): LooseShape {
   if (typeof shape !== 'object' || shape === null || Array.isArray(shape)) {
@@ -164,6 +275,19 @@ function mustBeShape(shape: unknown, name: string): LooseShape {
     }
   }
   return shape;
+}
+
+function compileExtras(name: string, given: LooseShape, keySpec: KeySpec): DefinitionExtras {
+  try {
+    return {
+      indexes: compileIndexes(given.indexes, keySpec, given.raw === true),
+      keySchema: toCheckingSchema(given.keySchema, 'keySchema'),
+      valueSchema: toCheckingSchema(given.value, 'value'),
+    };
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) refuse(name, error.message);
+    throw error;
+  }
 }
 
 function compileKey(name: string, key: unknown, rideOn: unknown): KeySpec {

@@ -63,7 +63,7 @@ export class StoreCodec {
 
   #copier: ((value: unknown) => unknown) | undefined;
 
-  constructor(definition: StoreDefinition<unknown, unknown, string>, shapes: ShapeStore) {
+  constructor(definition: StoreDefinition<unknown, unknown, string, unknown>, shapes: ShapeStore) {
     this.keySpec = definition.keySpec;
     this.shapes = shapes;
     this.hasRideOn = definition.keySpec.hasRideOn;

@@ -15,7 +15,11 @@ import type { EntryCursor } from '../node/entry-cursor.ts';
 import { filterHash } from '../storage/point-filter.ts';
 import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
 import { isFlat, MAX_ROW_CELL_BYTES, type RowCache } from './row-cache.ts';
+import type { IndexDefinition } from './define-index.ts';
+import type { IndexSet } from './index-set.ts';
+import { checkWith, type StandardSchema } from './standard-schema.ts';
 import { isSeparate, type StoreCodec, toVersion } from './store-codec.ts';
+import type { StoreIndexes } from './store-indexes.ts';
 
 /** What a store needs of the transaction it belongs to. */
 export interface StoreHost {
@@ -43,6 +47,13 @@ export class StoreCore {
   gone = false;
   /** After HOT: the caller's own. */
   hotValue: unknown = undefined;
+  /** What every change has to keep beside the store; undefined where it has no indexes, or nothing can change. */
+  indexes: StoreIndexes | undefined;
+  /** The indexes that the catalog has, and those that the program's definition has (undefined: opened by its name). */
+  indexSet: IndexSet | undefined;
+  indexDefinitions: readonly IndexDefinition[] | undefined;
+  keySchema: StandardSchema | undefined;
+  valueSchema: StandardSchema | undefined;
   #spareCursor: EntryCursor | undefined;
   /** The transaction's change count when the spare cursor was opened: after a change it would miss some. */
   #spareChangeCount = -1;
@@ -211,15 +222,41 @@ export class StoreCore {
   encode(key: unknown, value: unknown): void {
     const { codec } = this;
     this.mustBeWritable();
+    const checked = this.valueSchema === undefined ? value : checkWith(this.valueSchema, value, this.name, 'value');
     codec.encodeKey(key);
-    codec.encodeCell(key, value);
+    codec.encodeCell(key, checked);
     if (codec.shapes.hasNews) codec.shapes.attach(this.etx);
+  }
+
+  /** `encode` of an entry whose key is given in full. */
+  encodeEntry(key: unknown, value: unknown): void {
+    this.encode(this.keySchema === undefined ? key : checkWith(this.keySchema, key, this.name, 'key'), value);
   }
 
   put(key: unknown, value: unknown): void {
     const { codec } = this;
-    this.encode(key, value);
-    this.#putCell(codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength, undefined);
+    this.encodeEntry(key, value);
+    if (this.indexes === undefined) {
+      this.#putCell(codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength, undefined);
+      return;
+    }
+    const keyBytes = codec.copyKey();
+    const cell = codec.copyCell();
+    this.etx.waits = true;
+    const found = this.etx.find(this.storeId, keyBytes, 0, keyBytes.length) === FOUND;
+    this.#putWithIndexes(keyBytes, found ? this.#copyFound() : undefined, cell, this.indexes);
+  }
+
+  /** Takes copies: what makes index keys may be the caller's code, which may use the scratch memory. */
+  #putWithIndexes(key: Uint8Array, before: Uint8Array | undefined, cell: Uint8Array, indexes: StoreIndexes): void {
+    indexes.prepare(key, before, cell);
+    this.#putCell(key, key.length, cell, cell.length, before !== undefined);
+    indexes.apply();
+  }
+
+  #copyFound(): Uint8Array {
+    const { foundBytes, foundStart, foundEnd } = this.etx;
+    return copyBytes(foundBytes, foundStart, foundEnd);
   }
 
   finishAddEncoded(found: FindResult): boolean {
@@ -229,7 +266,8 @@ export class StoreCore {
 
   finishAdd(found: FindResult, key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number): boolean {
     if (found === FOUND) return false;
-    this.#putCell(key, keyLength, cell, cellLength, false);
+    if (this.indexes === undefined) this.#putCell(key, keyLength, cell, cellLength, false);
+    else this.#putWithIndexes(copyBytes(key, 0, keyLength), undefined, copyBytes(cell, 0, cellLength), this.indexes);
     return true;
   }
 
@@ -245,6 +283,7 @@ export class StoreCore {
     if (found !== FOUND || !this.codec.hasRideOn) return this.#replace(found, key, key.length, cell, cell.length);
     const { foundBytes, foundStart, foundEnd } = this.etx;
     const next = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, cell);
+    this.#checkKey(key, next);
     return this.#replace(found, key, key.length, next, next.length);
   }
 
@@ -252,29 +291,50 @@ export class StoreCore {
     if (found !== FOUND) return false;
     const { foundBytes, foundStart, foundEnd } = this.etx;
     const cell = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, undefined);
+    this.#checkKey(key, cell);
+    const { indexes } = this;
+    indexes?.prepare(copyBytes(key), this.#copyFound(), cell, true);
     this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+    indexes?.apply();
     return true;
+  }
+
+  /** Checks a key whose ride-on fields have changed. */
+  #checkKey(key: Uint8Array, cell: Uint8Array): void {
+    if (this.keySchema === undefined) return;
+    checkWith(this.keySchema, this.codec.readRidingKey(key, 0, key.length, cell, 0, cell.length), this.name, 'key');
   }
 
   finishRemove(found: FindResult, key: Uint8Array, keyLength: number): boolean {
     if (found !== FOUND) return false;
-    this.etx.remove(this.storeId, key, 0, keyLength, true);
+    const { indexes } = this;
+    const own = indexes === undefined ? key : copyBytes(key, 0, keyLength);
+    indexes?.prepare(own, this.#copyFound(), undefined);
+    this.etx.remove(this.storeId, own, 0, keyLength, true);
+    indexes?.apply();
     return true;
   }
 
   removeRange(range: object | undefined): void {
     this.mustBeWritable();
     if (range === undefined) {
+      this.indexes?.clear();
       this.etx.removeRange(this.storeId, undefined, undefined);
       return;
     }
     const { lower, upper } = keyBounds(this.codec.keySpec, range);
+    if (lower === undefined && upper === undefined) this.indexes?.clear();
+    else this.indexes?.clearRange(this.storeId, lower, upper);
     this.etx.removeRange(this.storeId, lower, upper);
   }
 
   #replace(found: FindResult, key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number): boolean {
     if (found !== FOUND) return false;
-    this.#putCell(key, keyLength, cell, cellLength, true);
+    if (this.indexes === undefined) this.#putCell(key, keyLength, cell, cellLength, true);
+    else {
+      const copy = copyBytes(cell, 0, cellLength);
+      this.#putWithIndexes(copyBytes(key, 0, keyLength), this.#copyFound(), copy, this.indexes);
+    }
     return true;
   }
 

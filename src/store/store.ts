@@ -5,10 +5,15 @@
  */
 import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
 import * as batch from './batch.ts';
+import type { IndexParts } from './define-index.ts';
+import type { NoIndexes } from './define-store.ts';
+import { addIndexed, removeIndexed, updateIndexed, updateKeyIndexed } from './indexed-changes.ts';
+import { openIndex } from './open-index.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
 import { HOT, type StoreCore } from './store-core.ts';
 import type { Entry, Item, LookupKey } from './store-types.ts';
+import { TxIndex } from './tx-index.ts';
 
 const TRUE = Promise.resolve(true);
 const FALSE = Promise.resolve(false);
@@ -22,7 +27,7 @@ const NO_FIELDS: Record<string, unknown> = {};
  * `InvalidKeyError` or `InvalidValueError` for what cannot be stored, `LimitExceededError` for what is too long, and changes
  * `ReadOnlyError` where the transaction only reads. What reads hand out is the caller's own.
  */
-export class TxStore<K, V, R extends string = never> {
+export class TxStore<K, V, R extends string = never, I = NoIndexes> {
   readonly #core: StoreCore;
 
   /** Use `tx.store(definition)`. */
@@ -32,6 +37,14 @@ export class TxStore<K, V, R extends string = never> {
 
   get name(): string {
     return this.#core.name;
+  }
+
+  /**
+   * A secondary index of the store, to be read like a store. `IndexNotReadyError` while it is being built or where that has
+   * failed, `InvalidArgumentError` where the store has no such index.
+   */
+  index<N extends keyof I & string>(name: N): TxIndex<IndexParts<K, V, I[N]>, K, V, R> {
+    return new TxIndex(name, openIndex(this.#core, name));
   }
 
   // Point
@@ -109,7 +122,8 @@ export class TxStore<K, V, R extends string = never> {
   add(key: K, value: V): Promise<boolean> {
     try {
       const core = this.#core;
-      core.encode(key, value);
+      if (core.indexes !== undefined) return addIndexed(core, key, value);
+      core.encodeEntry(key, value);
       const found = core.findEncoded(false);
       if (found === NOT_LOADED) return core.afterLoadWithCell((f, k, c) => core.finishAdd(f, k, k.length, c, c.length));
       return core.finishAddEncoded(found) ? TRUE : FALSE;
@@ -119,13 +133,14 @@ export class TxStore<K, V, R extends string = never> {
   }
 
   addSync(key: K, value: V): boolean {
-    this.#core.encode(key, value);
+    this.#core.encodeEntry(key, value);
     return this.#core.finishAddEncoded(this.#core.findEncoded(true));
   }
 
   /**
    * Inserts or replaces, blind: it reads nothing, so it never conflicts, and answers nothing. There is nothing to await; what
-   * is wrong is thrown at once.
+   * is wrong is thrown at once. In a store with indexes it has to look up what it replaces: it may then wait for the disk on
+   * the calling thread, and conflict, where `add` and `update` only wait.
    */
   put(key: K, value: V): void {
     this.#core.put(key, value);
@@ -135,6 +150,7 @@ export class TxStore<K, V, R extends string = never> {
   update(key: LookupKey<K, R>, value: V): Promise<boolean> {
     try {
       const core = this.#core;
+      if (core.indexes !== undefined) return updateIndexed(core, key, value);
       core.encode(key, value);
       const found = core.findEncoded(false);
       if (found !== NOT_LOADED) return core.finishUpdateEncoded(found, key) ? TRUE : FALSE;
@@ -157,6 +173,7 @@ export class TxStore<K, V, R extends string = never> {
   updateKey(key: LookupKey<K, R>): Promise<boolean> {
     try {
       const core = this.#core;
+      if (core.indexes !== undefined) return updateKeyIndexed(core, key);
       core.mustHaveRideOn();
       const found = core.find(key, false);
       if (found !== NOT_LOADED)
@@ -179,6 +196,7 @@ export class TxStore<K, V, R extends string = never> {
   remove(key: LookupKey<K, R>): Promise<boolean> {
     try {
       const core = this.#core;
+      if (core.indexes !== undefined) return removeIndexed(core, key);
       core.mustBeWritable();
       const found = core.find(key, false);
       if (found === NOT_LOADED) return core.afterLoad((f, bytes) => core.finishRemove(f, bytes, bytes.length));
@@ -244,7 +262,10 @@ export class TxStore<K, V, R extends string = never> {
     this.#core.removeRange(undefined);
   }
 
-  /** Removes every entry of a range, blind, in one step whatever their number. */
+  /**
+   * Removes every entry of a range, blind, in one step whatever their number. In a store with indexes the range is walked
+   * instead, waiting for the disk on the calling thread.
+   */
   clearRange(range: RangeBounds<K, R>): void {
     this.#core.removeRange(range);
   }

@@ -11,6 +11,7 @@ import { keySuccessor } from '../base/bytes.ts';
 import {
   ClosedError,
   ConflictError,
+  InvalidArgumentError,
   ReadOnlyError,
   StoreExistsError,
   StoreMismatchError,
@@ -21,9 +22,19 @@ import { describeDifference } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
 import { CATALOG_STORE, DROPPED_STORE, idKey } from '../storage/system-stores.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
-import { type AnyDefinition, type Catalog, type CatalogEntry, toNameBytes, toStoredShape } from './catalog.ts';
+import {
+  type AnyDefinition,
+  type Catalog,
+  type CatalogEntry,
+  indexesFor,
+  toNameBytes,
+  toStoredShape,
+} from './catalog.ts';
+import { hasIndexes } from './define-index.ts';
+import { BUILD_BEGINS, putIndexState, removeIndexState } from './index-state.ts';
 import type { RowCache } from './row-cache.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
+import { StoreIndexes } from './store-indexes.ts';
 
 /** The id of no store: what one that does not exist is read from. */
 const NO_STORE = 0;
@@ -112,10 +123,56 @@ export class TransactionCore implements StoreHost {
       if (difference !== undefined) {
         throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
       }
+      if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition);
+      if (!hasIndexes(found.stored.indexes, definition.indexes)) return this.#openWithOtherIndexes(found, definition);
       found.matching = definition;
     }
     this.#expect(found);
-    return this.#keep(definition, this.#coreOf(found));
+    return this.#keep(definition, this.#coreOf(found, definition));
+  }
+
+  /** A store whose indexes are not those of the definition: a write transaction changes them, others take what there is. */
+  #openWithOtherIndexes(found: CatalogEntry, definition: AnyDefinition): StoreCore {
+    const entry = this.engine.kind === 'write' ? this.#changeIndexes(found, definition) : found;
+    return this.#keep(definition, this.#coreOf(entry, definition));
+  }
+
+  #changeIndexes(entry: CatalogEntry, definition: AnyDefinition): CatalogEntry {
+    return this.#replaceIndexes(entry, this.#catalog.withIndexesOf(entry, definition));
+  }
+
+  /** Gives an index a new store, to be built. */
+  rebuildIndex(name: string, index: string): void {
+    this.#mustWriteCatalog();
+    const entry = this.mustFind(name);
+    if (!entry.stored.indexes.some((one) => one.name === index)) {
+      throw new InvalidArgumentError(`store '${name}' has no index '${index}'`, { details: { store: name, index } });
+    }
+    this.#replaceIndexes(entry, this.#catalog.withNewIndex(entry, index));
+  }
+
+  #replaceIndexes(entry: CatalogEntry, altered: CatalogEntry): CatalogEntry {
+    const { name } = entry.stored;
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    const ids = new Set(entry.stored.indexes.map((index) => index.id));
+    for (const { id } of altered.stored.indexes) if (!ids.delete(id)) putIndexState(this.engine, id, BUILD_BEGINS);
+    for (const id of ids) this.#dropIndex(id);
+    this.#putRow(altered, true);
+    this.#own?.set(name, altered);
+    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+    this.engine.onCommit(() => this.#catalog.indexesChanged(name));
+    return altered;
+  }
+
+  #dropIndex(id: number): void {
+    removeIndexState(this.engine, id);
+    this.#dropId(id);
+  }
+
+  #dropId(id: number): void {
+    const key = idKey(id);
+    this.engine.put(DROPPED_STORE, key, 0, key.length, EMPTY_CELL, 0, 1, false);
   }
 
   /** A store that exists, by its name. */
@@ -123,7 +180,21 @@ export class TransactionCore implements StoreHost {
     this.mustBeOpen();
     const found = this.mustFind(name);
     this.#expect(found);
-    return this.#keep(undefined, this.#coreOf(found));
+    return this.#keep(undefined, this.#coreOf(found, undefined));
+  }
+
+  /** The catalog entry of a store, where there is one. */
+  tryFind(name: string): CatalogEntry | undefined {
+    return this.#find(name);
+  }
+
+  /** A store as the catalog has it, with the functions that a definition brings along; undefined where there is none. */
+  openToBuild(name: string, definition: AnyDefinition | undefined): StoreCore | undefined {
+    this.mustBeOpen();
+    const found = this.#find(name);
+    if (found === undefined) return undefined;
+    this.#expect(found);
+    return this.#coreOf(found, definition);
   }
 
   /** The catalog entry of a store; `StoreNotFoundError` where there is none. */
@@ -140,9 +211,9 @@ export class TransactionCore implements StoreHost {
     const entry = this.mustFind(name);
     this.#expect(entry);
     this.#beginCatalogChange();
-    const key = idKey(entry.stored.id);
     this.engine.remove(CATALOG_STORE, entry.nameBytes, 0, entry.nameBytes.length, true);
-    this.engine.put(DROPPED_STORE, key, 0, key.length, EMPTY_CELL, 0, 1, false);
+    this.#dropId(entry.stored.id);
+    for (const { id } of entry.stored.indexes) this.#dropIndex(id);
     this.#own?.set(name, undefined);
     this.#retire(name);
   }
@@ -176,7 +247,8 @@ export class TransactionCore implements StoreHost {
 
   #openMissing(definition: AnyDefinition): StoreCore {
     const { name } = definition;
-    const core = (entry: CatalogEntry) => this.#coreOf(entry);
+    if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition);
+    const core = (entry: CatalogEntry) => this.#coreOf(entry, definition);
     if (this.engine.kind !== 'write') {
       const stored = { ...toStoredShape(definition), id: NO_STORE, name, generation: 0 };
       return core(this.#catalog.newEntry(stored));
@@ -185,7 +257,9 @@ export class TransactionCore implements StoreHost {
     // Another transaction may have created it since this one's snapshot.
     const committed = this.#catalog.readCommitted(toNameBytes(name));
     if (committed === undefined) return core(this.#create(definition));
-    if (describeDifference(committed.stored, toStoredShape(definition)) !== undefined) {
+    const wanted = toStoredShape(definition);
+    const isSame = hasIndexes(committed.stored.indexes, definition.indexes);
+    if (!isSame || describeDifference(committed.stored, wanted) !== undefined) {
       throw new ConflictError(`store '${name}' was created with another definition meanwhile`, {
         details: { store: name },
       });
@@ -221,8 +295,21 @@ export class TransactionCore implements StoreHost {
     return entry;
   }
 
-  #coreOf(entry: CatalogEntry): StoreCore {
-    return new StoreCore(this, entry.stored.name, entry.stored.id, entry.codec);
+  #coreOf(entry: CatalogEntry, definition: AnyDefinition | undefined): StoreCore {
+    const core = new StoreCore(this, entry.stored.name, entry.stored.id, entry.codec);
+    if (definition !== undefined) {
+      core.keySchema = definition.keySchema;
+      core.valueSchema = definition.valueSchema;
+    }
+    this.#bindIndexes(core, entry, definition);
+    return core;
+  }
+
+  #bindIndexes(core: StoreCore, entry: CatalogEntry, definition: AnyDefinition | undefined): void {
+    core.indexDefinitions = definition?.indexes;
+    core.indexSet = indexesFor(entry, definition);
+    if (core.indexSet === undefined || !core.writable) core.indexes = undefined;
+    else core.indexes = new StoreIndexes(core.name, this.engine, entry.codec, core.indexSet);
   }
 
   #openUnder(definition: AnyDefinition): StoreCore | undefined {

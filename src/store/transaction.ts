@@ -3,7 +3,8 @@ import { InvalidArgumentError } from '../base/errors.ts';
 import type { KeyValue } from '../codec/tuple.ts';
 import type { TransactionKind } from '../transaction/engine-api.ts';
 import { type AnyDefinition, toDefinition } from './catalog.ts';
-import { checkStoreName, StoreDefinition } from './define-store.ts';
+import type { IndexInputs } from './define-index.ts';
+import { checkStoreName, type NoIndexes, StoreDefinition } from './define-store.ts';
 import { type StoreInfo, toStoreInfo } from './listing.ts';
 import { TxStore } from './store.ts';
 import type { TransactionCore } from './transaction-core.ts';
@@ -48,24 +49,25 @@ export class Transaction implements AsyncDisposable {
 
   /**
    * A store for the length of this transaction. A write transaction creates it where there is none; for others it then is
-   * empty. Handed a name, opens the store under the definition in the catalog (`StoreNotFoundError` where there is none).
+   * empty. It also gives the store the indexes that the definition has, which are then built in the background, and drops those
+   * that it has not. Handed a name, opens the store under the definition in the catalog (`StoreNotFoundError` where there is none).
    * Throws `StoreMismatchError`, naming the difference, where the database holds another shape under the name.
    */
-  store<K, V, R extends string>(definition: StoreDefinition<K, V, R>): TxStore<K, V, R>;
-  store(name: string): TxStore<AnyKey, unknown, string>;
-  store<K, V, R extends string>(which: StoreDefinition<K, V, R> | string): unknown {
+  store<K, V, R extends string, I = NoIndexes>(definition: StoreDefinition<K, V, R, I>): TxStore<K, V, R, I>;
+  store(name: string): TxStore<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>>;
+  store<K, V, R extends string, I>(which: StoreDefinition<K, V, R, I> | string): unknown {
     if (typeof which === 'string') return new TxStore<AnyKey, unknown, string>(this.#core.openNamed(which));
     if (!(which instanceof StoreDefinition)) {
       throw new InvalidArgumentError('tx.store takes what defineStore hands out, or the name of a store');
     }
-    return new TxStore<K, V, R>(this.#core.openDefined(which as unknown as AnyDefinition));
+    return new TxStore<K, V, R, I>(this.#core.openDefined(which as unknown as AnyDefinition));
   }
 
   /** The definition of a store as the catalog has it; usable with `store`. */
-  definitionOf(name: string): StoreDefinition<AnyKey, unknown, string> {
+  definitionOf(name: string): StoreDefinition<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>> {
     this.#core.mustBeOpen();
     const { stored } = this.#core.mustFind(name);
-    return toDefinition(name, stored) as StoreDefinition<AnyKey, unknown, string>;
+    return toDefinition(name, stored) as StoreDefinition<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>>;
   }
 
   /** What the catalog says of a store, its entries left uncounted. `StoreNotFoundError` where there is none. */
@@ -78,6 +80,15 @@ export class Transaction implements AsyncDisposable {
   drop(name: string): void {
     checkStoreName(name);
     this.#core.drop(name);
+  }
+
+  /**
+   * Has an index built anew, in the background once this transaction has committed; it cannot be read until that is done.
+   * `StoreNotFoundError`, or `InvalidArgumentError` where the store has no such index.
+   */
+  rebuildIndex(store: string, index: string): void {
+    checkStoreName(store);
+    this.#core.rebuildIndex(store, index);
   }
 
   /** Gives a store another name. `StoreNotFoundError` if there is none, `StoreExistsError` if the new name is taken. */

@@ -312,7 +312,13 @@ export function catalogContract(open: OpenSubject): void {
       expect(define({ key: ['a'], values: 'stream' })).toThrow(/not in this version/);
       expect(define({ key: ['a'], values: 'else' })).toThrow(/'inline' or 'separate'/);
       expect(define({ key: ['a'], unique: false })).toThrow(/not in this version/);
-      expect(define({ key: ['a'], indexes: {} })).toThrow(/not in this version/);
+      expect(define({ key: ['a'], indexes: [] })).toThrow(/object of indexes/);
+      expect(define({ key: ['a'], indexes: { i: [] } })).toThrow(/'i' needs a list of fields/);
+      expect(define({ key: ['a'], indexes: { i: ['a', 'a'] } })).toThrow(/'a' twice/);
+      expect(define({ key: ['a'], indexes: { i: { of: () => 1 } } })).toThrow(/version/);
+      expect(define({ key: ['a'], indexes: { i: { fields: ['a'], uniq: true } } })).toThrow(/no option 'uniq'/);
+      expect(define({ key: ['a'], raw: true, indexes: { i: ['b'] } })).toThrow(/bytes/);
+      expect(define({ key: ['a'], value: {} })).toThrow(/standardschema/);
       expect(define({ keys: ['a'] })).toThrow(/no option 'keys'/);
       expect(define(null)).toThrow(InvalidArgumentError);
     });

@@ -6,8 +6,10 @@ import {
   decodeStoreDefinition,
   describeDifference,
   encodeStoreDefinition,
+  isSameIndex,
   type StoredDefinition,
-  storeIdOfDefinition,
+  type StoredIndex,
+  highestIdOfDefinition,
 } from '../../../src/codec/store-definition.ts';
 
 const orders: StoredDefinition = {
@@ -17,19 +19,33 @@ const orders: StoredDefinition = {
   values: 'inline',
   raw: false,
   unique: true,
-  indexes: undefined,
+  indexes: [],
   generation: 3,
 };
 
+const BY_STATUS: StoredIndex = {
+  name: 'byStatus',
+  id: 68,
+  unique: false,
+  fields: [
+    { name: 'status', descending: false },
+    { name: 'day', descending: true },
+  ],
+  version: undefined,
+  many: false,
+};
+const BY_YEAR: StoredIndex = { name: 'byYear', id: 90, unique: true, fields: undefined, version: 'one', many: false };
+
 describe('a store definition', () => {
   it('comes back as it was, from the middle of other bytes too', () => {
-    const scalar = { ...orders, key: keySpecDefinition({ order: 'desc' }), indexes: { byDay: ['day'] }, raw: true };
-    for (const definition of [orders, scalar]) {
+    const scalar = { ...orders, key: keySpecDefinition({ order: 'desc' }), raw: true };
+    const indexed: StoredDefinition = { ...orders, indexes: [BY_STATUS, BY_YEAR] };
+    for (const definition of [orders, scalar, indexed]) {
       const bytes = encodeStoreDefinition(definition);
       expect(decodeStoreDefinition(bytes)).toStrictEqual(definition);
       const within = Uint8Array.of(9, 9, ...bytes, 9);
       expect(decodeStoreDefinition(within, 2, within.length - 1)).toStrictEqual(definition);
-      expect(storeIdOfDefinition(within, 2, within.length - 1)).toBe(70);
+      expect(highestIdOfDefinition(within, 2, within.length - 1)).toBe(definition === indexed ? 90 : 70);
     }
   });
 
@@ -41,7 +57,8 @@ describe('a store definition', () => {
   });
 
   it('is refused where it is damaged or from a newer version', () => {
-    const bytes = encodeStoreDefinition(orders);
+    const bytes = encodeStoreDefinition({ ...orders, indexes: [BY_STATUS, BY_YEAR] });
+    expect(() => decodeStoreDefinition(Uint8Array.of(3, ...bytes.subarray(1)))).toThrow(FormatUnsupportedError);
     for (let at = 0; at < bytes.length; at++) {
       for (const change of [1, 0x80, 0xff]) {
         const damaged = bytes.slice();
@@ -49,11 +66,20 @@ describe('a store definition', () => {
         try {
           decodeStoreDefinition(damaged);
         } catch (error) {
-          expect(error).toBeInstanceOf(at === 0 ? FormatUnsupportedError : CorruptionError);
+          if (at > 0 || !(error instanceof CorruptionError)) {
+            expect(error).toBeInstanceOf(at === 0 ? FormatUnsupportedError : CorruptionError);
+          }
         }
       }
       expect(() => decodeStoreDefinition(bytes, 0, at)).toThrow(CorruptionError);
     }
+  });
+
+  it('knows an index again whatever its store', () => {
+    expect(isSameIndex(BY_STATUS, { ...BY_STATUS, id: 1 })).toBe(true);
+    expect(isSameIndex(BY_STATUS, { ...BY_STATUS, unique: true })).toBe(false);
+    expect(isSameIndex(BY_STATUS, { ...BY_STATUS, fields: BY_STATUS.fields?.slice(0, 1) })).toBe(false);
+    expect(isSameIndex(BY_YEAR, { ...BY_YEAR, version: 'two' })).toBe(false);
   });
 
   it('differs from another one in words', () => {
@@ -71,6 +97,6 @@ describe('a store definition', () => {
     expect(differs({ values: 'separate' })).toBe("'values' is 'inline' in the database but 'separate' here");
     expect(differs({ raw: true })).toBe("'raw' is false in the database but true here");
     expect(differs({ unique: false })).toBe("'unique' is true in the database but false here");
-    expect(differs({ indexes: { a: ['b'] } })).toBe('its indexes are others in the database than here');
+    expect(differs({ indexes: [BY_YEAR] })).toBeUndefined();
   });
 });
