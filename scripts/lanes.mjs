@@ -25,6 +25,11 @@ export const lanes = [
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('histories', 600, '100,000 transactions of killed processes, searched for cycles'),
+  seeded(
+    'corruption',
+    600,
+    '100,000 damaged or forged databases: the right data or a typed error naming file and offset',
+  ),
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
   seeded('power-cuts', 400, '50 power cuts of a real ext4 (root only)'),
   {

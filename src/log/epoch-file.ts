@@ -96,6 +96,15 @@ export function logFolder(folder: string): string {
   return `${folder}/log`;
 }
 
+/** The epoch after `epoch`. `CorruptionError` where it is the last: 2^48 were not used up, a stray file has that name. */
+export function epochAfter(folder: string, epoch: number): number {
+  if (epoch < LAST_EPOCH) return epoch + 1;
+  const file = epochPath(folder, epoch);
+  throw new CorruptionError(`${file} has the last name of all: no epoch can follow it`, {
+    details: { file, offset: 0 },
+  });
+}
+
 export function epochPath(folder: string, epoch: number): string {
   return `${folder}/log/${epochName(epoch)}`;
 }

@@ -22,6 +22,7 @@ import { type CommitLog, LogFailedError, LogSealedError } from './commit-log.ts'
 import {
   checkRootLength,
   encodeEpochHeader,
+  epochAfter,
   epochPath,
   HEADER_BYTES,
   isErrno,
@@ -372,7 +373,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   async #prepare(writer: EpochWriter): Promise<void> {
-    this.#next ??= this.#create(writer.epoch + 1);
+    this.#next ??= this.#create(epochAfter(this.#context.folder, writer.epoch));
     const next = this.#next;
     next.allocate();
     try {

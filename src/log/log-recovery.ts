@@ -50,6 +50,8 @@ export interface OpenLogOptions {
 }
 
 export interface LogOpening {
+  /** No epoch has a valid header: nothing was ever committed, or all of the log is lost. */
+  readonly isVoid: boolean;
   /** The newest adopted root record; undefined where none was adopted yet. */
   readonly root: Uint8Array | undefined;
   /** The number that root covers, 0 where there is none. */
@@ -133,6 +135,7 @@ function tryOpen(context: LogContext, options: OpenLogOptions, seen: Seen): LogO
       : new FileCommitLog(context, { lastNumber: limit, root, epochs: chain.map(startOf), scan, taken });
     const replay = new LogReplay(chain, rootCovers(root), limit);
     return {
+      isVoid: scan === undefined,
       root,
       coveredNumber: rootCovers(root),
       durableNumber: limit,

@@ -24,6 +24,7 @@ import {
   type EpochHeader,
   encodeEpochHeader,
   encodeSeal,
+  epochAfter,
   epochPath,
   FIRST_BATCH_POSITION,
   HEADER_BYTES,
@@ -154,6 +155,7 @@ function tryTakeOver(
   if (view === undefined) return undefined;
   try {
     const { newest, highest } = view;
+    const epoch = epochAfter(context.folder, highest);
     if (newest !== undefined && !isHeaderProven(newest.header, earlier)) rewriteHeader(newest, block);
     if (!sealAll(context, view, block)) return undefined;
     const scan = newest && new EpochScan(context.env.files, newest.file, newest.header, context.salt, earlier);
@@ -164,8 +166,8 @@ function tryTakeOver(
         details: { folder: context.folder, expected, found: lastNumber },
       });
     }
-    const file = createNext(context, newest?.header.epoch, highest + 1);
-    return file && completeOrClose(context, file, highest + 1, scan, block);
+    const file = createNext(context, newest?.header.epoch, epoch);
+    return file && completeOrClose(context, file, epoch, scan, block);
   } finally {
     closeView(view);
   }

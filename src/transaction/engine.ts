@@ -3,7 +3,8 @@
  */
 import type { Env } from '../env/env.ts';
 import { openLog } from '../log/log-recovery.ts';
-import { DatabaseFolder, randomWriter } from '../storage/database-folder.ts';
+import { DatabaseFolder, type DatabaseIdentity, randomWriter } from '../storage/database-folder.ts';
+import { mustHaveLostNoIdentity, mustHaveLostNoLog } from '../storage/lost-log.ts';
 import type { EngineApi, EngineOptions } from './engine-api.ts';
 import { Engine, ignoringErrors, logOptions, type Opened } from './running-engine.ts';
 
@@ -27,7 +28,7 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
   folder.lock();
   const writer = randomWriter(env);
   try {
-    const { id } = folder.readIdentity() ?? folder.createIdentity();
+    const { id } = folder.readIdentity() ?? createIdentity(env, folder);
     folder.settle();
     folder.registerMember(writer);
     const opening = await openLog({
@@ -46,12 +47,18 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
   }
 }
 
+function createIdentity(env: Env, folder: DatabaseFolder): DatabaseIdentity {
+  mustHaveLostNoIdentity(env, folder.path);
+  return folder.createIdentity();
+}
+
 /** The engine over what was opened; where that fails everything is given back. */
 async function start(opened: Opened): Promise<Engine> {
+  const { env, folder, opening } = opened;
   try {
+    if (opening.isVoid) mustHaveLostNoLog(env, folder.path);
     return new Engine(opened);
   } catch (error) {
-    const { opening } = opened;
     opening.close();
     await ignoringErrors(() => opening.log?.close());
     throw error;

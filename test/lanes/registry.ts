@@ -1,6 +1,7 @@
 /** All lanes that run by seeds. To add one, add its row; `scripts/lanes.mjs` says which of them CI runs, and when. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { corruptionRound } from '../corruption/cases.ts';
 import { runCrashRounds } from '../helpers/crash-rounds.ts';
 import { temporaryFolder } from '../helpers/folders.ts';
 import { LoopVolume, whyNoVolume } from '../helpers/loop-volume.ts';
@@ -168,6 +169,13 @@ export const LANES: readonly LaneRow[] = [
     every: { transactions: 100_000 },
     demand: { transactions: 5_000_000 },
     run: histories,
+  },
+  {
+    name: 'corruption',
+    about: 'damaged and forged databases: the right data or a typed error that names file and offset',
+    every: { cases: 100_000 },
+    demand: { cases: 5_000_000 },
+    run: corruptionRound,
   },
   {
     name: 'kills',
