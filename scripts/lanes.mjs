@@ -30,6 +30,7 @@ export const lanes = [
     600,
     '100,000 damaged or forged databases: the right data or a typed error naming file and offset',
   ),
+  seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
   seeded('power-cuts', 400, '50 power cuts of a real ext4 (root only)'),
   {

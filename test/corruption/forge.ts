@@ -103,7 +103,7 @@ function rechain(bytes: Uint8Array, places: readonly number[], salt: number): vo
 }
 
 /** Images and value records of a segment, by what stands in them. */
-function itemsIn(bytes: Uint8Array): { at: number; length: number; isImage: boolean }[] {
+export function itemsIn(bytes: Uint8Array): { at: number; length: number; isImage: boolean }[] {
   const items: { at: number; length: number; isImage: boolean }[] = [];
   for (let at = BLOCK; at + 48 <= bytes.length; at += 8) {
     if (readU16(bytes, at) === IMAGE_MAGIC && bytes[at + 2] === 1) {

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { corruptionRound } from '../corruption/cases.ts';
 import { runCrashRounds } from '../helpers/crash-rounds.ts';
+import { fuzzRound } from '../fuzz/fuzz-round.ts';
 import { temporaryFolder } from '../helpers/folders.ts';
 import { LoopVolume, whyNoVolume } from '../helpers/loop-volume.ts';
 import { runHistory } from '../histories/history-run.ts';
@@ -176,6 +177,13 @@ export const LANES: readonly LaneRow[] = [
     every: { cases: 100_000 },
     demand: { cases: 5_000_000 },
     run: corruptionRound,
+  },
+  {
+    name: 'fuzz',
+    about: 'every decoder fed with bytes that are nearly right, led by coverage; a second is one of one decoder',
+    every: { seconds: 200 },
+    demand: { seconds: 100_000 },
+    run: fuzzRound,
   },
   {
     name: 'kills',

@@ -1,0 +1,345 @@
+/** Every decoder of bytes or text that come from outside, as a target of the fuzzer. */
+import { readU16, readU32, writeU32, writeU48 } from '../../src/base/bytes.ts';
+import { crc32c } from '../../src/base/checksum.ts';
+import { keySpecDefinition } from '../../src/codec/key-spec.ts';
+import { decodeStoreDefinition, encodeStoreDefinition } from '../../src/codec/store-definition.ts';
+import {
+  BATCH_HEADER_BYTES,
+  BatchHeader,
+  decodeBatchHeader,
+  HEADER_GOOD,
+  payloadChecksum,
+} from '../../src/log/batch.ts';
+import { BatchCursor } from '../../src/log/batch-cursor.ts';
+import { decodeEpochHeader } from '../../src/log/epoch-file.ts';
+import { decodeHandle, type SegmentNames } from '../../src/node/handle.ts';
+import { imageChecksum } from '../../src/node/image-builder.ts';
+import { ImageCache } from '../../src/node/image-cache.ts';
+import { AT } from '../../src/node/entry-cursor.ts';
+import { DatabaseFolder } from '../../src/storage/database-folder.ts';
+import { MemoryTablePool } from '../../src/storage/memory-table.ts';
+import { decodePinRow, PIN_ROW_BYTES } from '../../src/storage/pin-row.ts';
+import { decodeReclaim } from '../../src/storage/reclaim.ts';
+import { decodeRoot } from '../../src/storage/root.ts';
+import { scanImages, scanValues } from '../../src/storage/segment-scan.ts';
+import { Segments } from '../../src/storage/segments.ts';
+import { Space } from '../../src/storage/space.ts';
+import { highestStoreId } from '../../src/storage/store-ids.ts';
+import { decodeWriterIds, encodeWriterIds, parseTransactionId, WriterIds } from '../../src/storage/transaction-ids.ts';
+import { openRun } from '../../src/storage/tree-run.ts';
+import { readValueReference, readValueSync } from '../../src/storage/value-log.ts';
+import { checkTree } from '../../src/tree/tree-check.ts';
+import { Tree } from '../../src/tree/tree.ts';
+import { TreeCursor } from '../../src/tree/tree-cursor.ts';
+import { TreeLookup } from '../../src/tree/tree-lookup.ts';
+import { FOLDER, type FolderBytes, readOnlyEnv } from '../corruption/bytes-env.ts';
+import { makeSubjects } from '../corruption/subjects.ts';
+import { idOf } from '../corruption/statements.ts';
+import { itemsIn } from '../corruption/forge.ts';
+import { keyTargets, valueTargets } from './codec-targets.ts';
+import { type Target, textOf, words } from './fuzz.ts';
+import { textTargets } from './text-targets.ts';
+
+/** Segments by number, for decoders that turn names into indexes. */
+function names(): SegmentNames {
+  return new Segments(readOnlyEnv(new Map()), `${FOLDER}/data`);
+}
+
+const DEFINITION = {
+  id: 70,
+  name: 'people',
+  key: keySpecDefinition(['a', { field: 'b', order: 'desc' }], ['c']),
+  values: 'separate' as const,
+  raw: false,
+  unique: false,
+  indexes: [],
+  generation: 1,
+};
+
+function pinRow(): Uint8Array {
+  const row = new Uint8Array(PIN_ROW_BYTES);
+  row[1] = 1;
+  return row;
+}
+
+function rowTargets(): Target[] {
+  const ids = new WriterIds();
+  for (const counter of [1, 2, 5, 9]) ids.noteCommitted(counter, counter + 10);
+  const row = new Uint8Array(14);
+  row[1] = 1;
+  return [
+    {
+      name: 'store-definition',
+      seeds: [encodeStoreDefinition(DEFINITION as never)],
+      dictionary: words('name', 'fields', 'indexes', 'unique', 'rideOn', 'values', 'generation'),
+      run: (bytes) => decodeStoreDefinition(bytes),
+    },
+    {
+      name: 'transaction-ids',
+      seeds: [encodeWriterIds(ids)],
+      run: (bytes) => {
+        const found = decodeWriterIds(bytes);
+        found.outcome(3);
+        found.noteCommitted(2 ** 40, 5);
+      },
+    },
+    {
+      name: 'segment-row',
+      seeds: [row],
+      run: (bytes) => new Space(names()).load(new Uint8Array(8), 0, bytes, 0, bytes.length),
+    },
+    { name: 'pin-row', seeds: [pinRow()], run: (bytes) => decodePinRow(bytes, names()) },
+    {
+      name: 'reclaim',
+      seeds: [Uint8Array.of(1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0)],
+      run: (bytes) => decodeReclaim(names(), bytes, 0, bytes.length),
+    },
+    { name: 'root', seeds: [new Uint8Array(64).fill(1, 6, 7)], run: (bytes) => decodeRoot(bytes, names()) },
+    {
+      name: 'transaction-id-text',
+      seeds: words('84bf1364e94c-17'),
+      run: (bytes) => parseTransactionId(textOf(bytes)),
+    },
+  ];
+}
+
+function logTargets(folder: FolderBytes): Target[] {
+  const id = idOf(folder);
+  const logs = [...folder].filter(([path, { length }]) => path.startsWith('log/') && length > 8192);
+  const [path, newest] = logs.at(-1) as [string, Uint8Array];
+  const epoch = Number.parseInt(path.slice(4, 16), 16);
+  const batches: Uint8Array[] = [];
+  const header = new BatchHeader();
+  for (const [, bytes] of logs) {
+    for (let at = 8192; at < bytes.length; at += 4096) {
+      if (decodeBatchHeader(bytes, at, crc32c(id), header) !== HEADER_GOOD) continue;
+      batches.push(bytes.slice(at, at + header.paddedLength));
+    }
+  }
+  const pool = new MemoryTablePool({ arenaBytes: 256 * 1024 });
+  return [
+    {
+      name: 'epoch-header',
+      seeds: [newest.slice(0, 4096)],
+      repair: (bytes) => {
+        if (bytes.length >= 4096) writeU32(bytes, 4092, crc32c(bytes, 0, 4092));
+      },
+      run: (bytes) => {
+        const found = bytes.length < 4096 ? undefined : decodeEpochHeader(bytes, epoch, id, `${FOLDER}/${path}`);
+        if (found?.root !== undefined) decodeRoot(found.root, names());
+      },
+    },
+    {
+      name: 'batch',
+      seeds: batches,
+      repair: (bytes) => {
+        if (bytes.length < BATCH_HEADER_BYTES) return;
+        writeU32(bytes, 68, payloadChecksum(bytes, 0, bytes.length));
+        writeU32(bytes, 72, crc32c(bytes, 0, 72, crc32c(id)));
+      },
+      run: (bytes) => {
+        if (decodeBatchHeader(bytes, 0, crc32c(id), header) !== HEADER_GOOD || header.paddedLength > bytes.length)
+          return;
+        replay(bytes, header, pool);
+      },
+    },
+  ];
+}
+
+/** What an opening does with a valid batch. */
+function replay(bytes: Uint8Array, header: BatchHeader, pool: MemoryTablePool): void {
+  const cursor = new BatchCursor();
+  const table = pool.acquire(0);
+  try {
+    cursor.reset(bytes, 0, 1, header.count, header.directoryOffset, 'fuzz', 0);
+    while (cursor.nextTransaction()) {
+      while (cursor.nextSection()) {
+        if (!table.hasRoom(cursor.sectionLength)) return;
+        table.applySection(cursor.storeId, cursor.bytes, cursor.sectionStart, cursor.sectionLength, cursor.number);
+        highestStoreId(cursor.storeId, cursor.bytes, cursor.sectionStart, cursor.sectionLength);
+      }
+      while (cursor.nextRun()) {
+        const descriptor = bytes.slice(cursor.runStart, cursor.runStart + cursor.runLength);
+        openRun({ names: names() } as never, cursor.runStoreId, descriptor, cursor.number);
+      }
+      if (cursor.kind === 4) decodeReclaim(names(), bytes, cursor.payloadStart, cursor.payloadLength);
+    }
+  } finally {
+    pool.release(table);
+  }
+}
+
+/** Images that are read wherever one looks. */
+function imageTarget(folder: FolderBytes): Target {
+  const images: Uint8Array[] = [];
+  for (const [path, bytes] of folder) {
+    if (!path.startsWith('data/')) continue;
+    for (const { at, length, isImage } of itemsIn(bytes)) if (isImage) images.push(bytes.slice(at, at + length));
+  }
+  const bySize = images.sort((a, b) => a.length - b.length);
+  const seeds = [
+    bySize[0],
+    bySize[Math.floor(bySize.length / 2)],
+    ...images.filter((image) => (image[3] as number) > 0),
+  ];
+  return {
+    name: 'image',
+    seeds: seeds.slice(0, 6) as Uint8Array[],
+    repair: (bytes) => {
+      if (bytes.length < 48) return;
+      writeU32(bytes, 8, bytes.length & ~7);
+      writeU32(bytes, 12, imageChecksum(bytes, 0, bytes.length & ~7));
+    },
+    run: readImage,
+  };
+}
+
+function readImage(bytes: Uint8Array): void {
+  const reader = {
+    readSync: (_segment: number, _offset: number, into: Uint8Array) => {
+      into.set(bytes.subarray(0, into.length));
+    },
+    read: async (_segment: number, _offset: number, into: Uint8Array) => {
+      into.set(bytes.subarray(0, into.length));
+    },
+    describe: () => 'image',
+  };
+  const cache = new ImageCache({ limitBytes: 16 * 8192, reader, names: names() });
+  const handle = statedHandle(bytes);
+  const storeId = bytes.length < 20 ? 0 : new DataView(bytes.buffer).getUint32(16, true);
+  const check = checkTree({ cache, storeId, root: handle, waits: true, tombstones: true });
+  for (let met = 0; check.next().done !== true; met++) if (met > 10_000) throw new Error('a check without end');
+  const cursor = new TreeCursor(cache, new Tree(handle, storeId));
+  cursor.waits = true;
+  let met = 0;
+  for (let step = cursor.first(); step === AT; step = cursor.next()) if (met++ > 70_000) throw new Error('no end');
+  for (let step = cursor.last(); step === AT; step = cursor.previous()) if (met++ > 140_000) throw new Error('no end');
+  const lookup = new TreeLookup(cache);
+  lookup.waits = true;
+  lookup.find(new Tree(handle, storeId), bytes, 40, Math.min(bytes.length, 60));
+}
+
+/** A parent's handle that fits what the image says of itself. */
+function statedHandle(bytes: Uint8Array): ReturnType<typeof decodeHandle> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const at = (offset: number, size: number): number => (offset + size <= bytes.length ? 1 : 0);
+  const count = at(4, 2) ? view.getUint16(4, true) : 1;
+  const level = bytes[3] ?? 0;
+  const sums = { entries: count, digestLow: 0, digestHigh: 0, inexact: false };
+  const stated = {
+    segment: 0,
+    offset: 4096,
+    length: bytes.length & ~7,
+    level,
+    newest: at(32, 6) ? view.getUint32(32, true) : 0,
+  };
+  if (level === 0) return { ...stated, ...sums };
+  const lastSlot = 40 + (((at(6, 2) ? view.getUint16(6, true) : 0) + 3) & ~3) + 8 * count;
+  const end = at(lastSlot, 4) ? Math.min(bytes.length, view.getUint32(lastSlot, true) >>> 16) : 0;
+  let entries = 0;
+  for (let i = 0; i < count && end - 40 * (count - i) >= 0; i++) {
+    const child = decodeHandle(bytes, end - 40 * (count - i), names());
+    entries += child.entries;
+    sums.digestLow = (sums.digestLow + child.digestLow) >>> 0;
+    sums.digestHigh = (sums.digestHigh + child.digestHigh) >>> 0;
+    sums.inexact ||= child.inexact;
+  }
+  return { ...stated, ...sums, entries };
+}
+
+/** The reference of the first value in a segment. */
+function valueCell(segment: Uint8Array): Uint8Array {
+  const cell = new Uint8Array(33);
+  cell[0] = 1;
+  writeU48(cell, 1, 0x84bf1364e94c);
+  cell[7] = 1;
+  writeU48(cell, 9, 4096 + 24 + readU16(segment, 4112));
+  writeU32(cell, 15, readU32(segment, 4104));
+  writeU32(cell, 19, readU32(segment, 4108));
+  return cell;
+}
+
+function segmentTargets(folder: FolderBytes): Target[] {
+  const name = '84bf1364e94c-1.seg';
+  const file = [...folder].filter(([path]) => path.startsWith('data/'));
+  const firstOf = (kind: number): Uint8Array => {
+    const [, bytes] = file.find(([, found]) => found[6] === kind) as [string, Uint8Array];
+    return bytes.slice(0, 20_480);
+  };
+  const values = firstOf(2);
+  const images = firstOf(1);
+  const open = (bytes: Uint8Array): Segments => {
+    const segments = new Segments(readOnlyEnv(new Map([[`data/${name}`, bytes]]), 1 << 26), `${FOLDER}/data`);
+    segments.indexOf(0x84bf1364e94c, 1);
+    return segments;
+  };
+  const cell = new Uint8Array(33);
+  cell[0] = 1;
+  writeU48(cell, 1, 0x84bf1364e94c);
+  cell[7] = 1;
+  writeU48(cell, 9, 4096);
+  writeU32(cell, 15, 100);
+  return [
+    {
+      name: 'segment-values',
+      seeds: [values],
+      run: (bytes) => scanValues(open(bytes), 0, bytes.length, () => {}),
+    },
+    {
+      name: 'segment-images',
+      seeds: [images],
+      run: (bytes) => scanImages(open(bytes), 0, bytes.length, () => {}),
+    },
+    {
+      name: 'value-reference',
+      seeds: [cell, valueCell(values)],
+      run: (bytes) => {
+        const segments = open(values);
+        readValueReference(segments, bytes, 0, bytes.length);
+        readValueSync(segments, bytes, 0, bytes.length);
+      },
+    },
+  ];
+}
+
+function folderTargets(folder: FolderBytes): Target[] {
+  const over = (path: string, bytes: Uint8Array): DatabaseFolder =>
+    new DatabaseFolder(readOnlyEnv(new Map(folder).set(path, bytes)), FOLDER);
+  return [
+    {
+      name: 'sop-json',
+      seeds: [folder.get('sop.json') as Uint8Array],
+      dictionary: words('"features"', '[]', '["x"]', 'null', '{}', '"id"', '1e999', '"__proto__":'),
+      run: (bytes) => over('sop.json', bytes).readIdentity(),
+    },
+    {
+      name: 'member',
+      seeds: words('{"pid":1,"host":"here","since":"2026-11-22T00:00:00.000Z"}'),
+      dictionary: words('"pid"', 'null', '[]', '{}', '1e999'),
+      run: (bytes) => over('members/000000000001', bytes).readOwner(),
+    },
+  ];
+}
+
+let made: Promise<readonly Target[]> | undefined;
+
+export function allTargets(): Promise<readonly Target[]> {
+  made ??= makeTargets();
+  return made;
+}
+
+async function makeTargets(): Promise<readonly Target[]> {
+  const subjects = await makeSubjects();
+  const folder = (name: string): FolderBytes =>
+    (subjects.find((one) => one.name === name) as (typeof subjects)[0]).folder;
+  return [
+    ...valueTargets(),
+    ...keyTargets(),
+    ...rowTargets(),
+    ...logTargets(folder('chained')),
+    imageTarget(folder('closed')),
+    ...segmentTargets(folder('closed')),
+    ...folderTargets(folder('closed')),
+    ...textTargets(),
+  ];
+}
