@@ -45,6 +45,9 @@ export type { KeyPrimitive, KeyValue } from './codec/tuple.ts';
 export { Uuid } from './codec/uuid.ts';
 export {
   type AnyStore,
+  type BackupOptions,
+  type BackupProgress,
+  type BackupReport,
   type BeginOptions,
   Database,
   type DatabaseStats,

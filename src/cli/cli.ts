@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { Readable, type Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { SopError } from '../index.ts';
+import { backupCommand } from './backup-command.ts';
 import {
   type Command,
   EXIT_CANNOT_OPEN,
@@ -24,6 +25,7 @@ import { exportCommand } from './export-command.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { importCommand } from './import-command.ts';
 import { Output, OutputClosedError, type OutputStreams } from './output.ts';
+import { pinCommand, pinsCommand, unpinCommand } from './pin-commands.ts';
 import { countCommand, scanCommand } from './scan-commands.ts';
 import { compactCommand, dropCommand, renameCommand } from './upkeep-commands.ts';
 
@@ -40,6 +42,10 @@ const COMMANDS: readonly Command[] = [
   dropCommand,
   renameCommand,
   compactCommand,
+  backupCommand,
+  pinCommand,
+  pinsCommand,
+  unpinCommand,
   verifyCommand,
   statsCommand,
   dumpCommand,
@@ -170,6 +176,8 @@ const HINTS: Readonly<Record<string, string>> = {
   DATABASE_NOT_FOUND: 'check the folder; sop import, or sop put --create, makes a new database',
   DATABASE_LOCKED: 'another program has it open for writing; reading verbs work beside it',
   STORE_NOT_FOUND: 'sop stores <folder> lists what there is',
+  PIN_NOT_FOUND: 'sop pins <folder> lists what there is',
+  BACKUP_INCOMPLETE: 'run sop backup into it again',
   STORE_MISMATCH: 'sop stores <folder> shows how the store is defined',
   CORRUPTION: 'sop verify <folder> names everything that is damaged',
   NATIVE_MISSING: 'reading verbs work without it',

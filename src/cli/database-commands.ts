@@ -4,6 +4,7 @@ import { describeKey } from './arguments.ts';
 import { type Command, EXIT_DAMAGE, EXIT_DONE, takePositionals } from './command.ts';
 import { reading } from './open.ts';
 import { formatBytes, formatCount, formatDuration, formatTable } from './output.ts';
+import { AT_OPTION, readAt } from './pin-commands.ts';
 import { Progress } from './progress.ts';
 
 export const infoCommand: Command = {
@@ -42,7 +43,7 @@ export const storesCommand: Command = {
   name: 'stores',
   summary: 'list the stores',
   usage: '<folder>',
-  options: { 'no-count': { type: 'boolean', help: 'do not count entries' } },
+  options: { 'no-count': { type: 'boolean', help: 'do not count entries' }, ...AT_OPTION },
   examples: [
     ['sop stores ./data', 'names, keys, entries'],
     ['sop stores ./data --json', 'one definition a line'],
@@ -51,8 +52,8 @@ export const storesCommand: Command = {
     const [folder] = takePositionals(call, '<folder>') as [string];
     return reading(folder, async (db) => {
       const stores: (Omit<StoreDescription, 'count'> & { count?: number })[] = [];
-      for (const info of await db.stores()) {
-        stores.push(call.options['no-count'] === true ? info : await db.describe(info.name));
+      for (const info of await db.stores(readAt(call))) {
+        stores.push(call.options['no-count'] === true ? info : await db.describe(info.name, readAt(call)));
       }
       if (call.out.json) {
         for (const store of stores) await call.out.line(JSON.stringify(store));
@@ -101,6 +102,7 @@ function describeStats(stats: DatabaseStats): [string, string][] {
     ['log', formatBytes(sizeBytes.log)],
     ['segments', `${formatBytes(sizeBytes.segments)} in ${formatCount(stats.segments)} files`],
     ['live data', formatBytes(sizeBytes.live)],
+    ['kept by pins', formatBytes(sizeBytes.pinned)],
     ['cache', `${formatBytes(cache.usedBytes)} of ${formatBytes(cache.limitBytes)}`],
     ['changes in memory', `${formatBytes(memoryTable.usedBytes)} of ${formatBytes(memoryTable.limitBytes)}`],
     ['oldest snapshot', formatCount(stats.oldestSnapshot)],

@@ -16,13 +16,14 @@ import {
 import { type Command, EXIT_DONE, EXIT_NO, flagOption, type Invocation, textOption, UsageError } from './command.ts';
 import { mustDescribe, reading, writing } from './open.ts';
 import { formatCount } from './output.ts';
+import { AT_OPTION, readAt } from './pin-commands.ts';
 
 export const getCommand: Command = {
   name: 'get',
   summary: 'print the value under a key',
   usage: '<folder> <store> <key>...',
   details: 'Prints typed JSON; of a store of raw bytes, the bytes. Exit code 1 where there is no such key.',
-  options: {},
+  options: AT_OPTION,
   examples: [
     ['sop get ./data users ada', 'the value under the string "ada"'],
     ['sop get ./data numbers 5', 'the value under the number 5 (--: sop get ./data names \'"5"\' for the string)'],
@@ -33,9 +34,9 @@ export const getCommand: Command = {
     const { folder, store, rest } = takeStore(call);
     if (rest.length === 0) throw new UsageError('<key> is missing');
     return reading(folder, async (db) => {
-      const info = await mustDescribe(db, store);
+      const info = await mustDescribe(db, store, readAt(call));
       const key = readKey(rest, info);
-      const entry = await db.read((tx) => tx.store(store).getEntry(key));
+      const entry = await db.read((tx) => tx.store(store).getEntry(key), readAt(call));
       if (entry === undefined) {
         call.out.note(`there is nothing under ${stringifyTypedJson(key)} in store '${store}'`);
         return EXIT_NO;

@@ -1,7 +1,7 @@
 /** Opening the database a verb works on, or taking the one that a shell holds open. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { resolve } from 'node:path';
-import { Database, type StoreInfo } from '../index.ts';
+import { Database, type ReadOptions, type StoreInfo } from '../index.ts';
 
 interface Held {
   readonly folder: string;
@@ -36,6 +36,6 @@ export async function writing<T>(folder: string, create: boolean, work: (db: Dat
 }
 
 /** What the database says of a store; `StoreNotFoundError` where there is none. */
-export async function mustDescribe(db: Database, store: string): Promise<StoreInfo> {
-  return db.read((tx) => tx.describe(store));
+export async function mustDescribe(db: Database, store: string, options: ReadOptions = {}): Promise<StoreInfo> {
+  return db.read((tx) => tx.describe(store), options);
 }

@@ -192,7 +192,9 @@ function findCounting(context: LogContext): Found | undefined {
         continue;
       }
       const scan = new EpochScan(env.files, file, header, salt);
-      if (scan.ownBatches > 0) {
+      // A backup's epoch has no owner whose right to it could be in doubt: what it begins with counts.
+      const isBackup = header.owner === 0 && header.predecessor === 0;
+      if (scan.ownBatches > 0 || isBackup) {
         // Who holds the right itself knows more than its log states: the last batch before a full disk was met.
         if (context.provenNumber > 0) scan.noteProven(context.provenNumber);
         return { scan, limit: scan.proven.number };

@@ -7,6 +7,7 @@
  *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
  */
 import {
+  BackupIncompleteError,
   CorruptionError,
   DatabaseLockedError,
   DatabaseNotFoundError,
@@ -23,6 +24,8 @@ export type Feature = 'pins';
 const KNOWN_FEATURES: readonly string[] = ['pins'];
 /** Far beyond any data, since Windows and SMB locks are mandatory. */
 const LOCK_POSITION = 0x4000_0000;
+/** In the folder of a backup until it is complete: then nobody opens it. */
+const INCOMPLETE = 'backup-incomplete';
 const MAX_SMALL_FILE_BYTES = 64 * 1024;
 
 export interface Owner {
@@ -84,6 +87,12 @@ export class DatabaseFolder {
 
   /** Undefined where the folder holds no database. */
   readIdentity(): DatabaseIdentity | undefined {
+    if (this.incompleteId() !== undefined) {
+      throw new BackupIncompleteError(
+        `${this.path} holds a backup that never came to its end; back up into it again, or remove it`,
+        { details: { folder: this.path } },
+      );
+    }
     const path = `${this.path}/sop.json`;
     const text = this.#readSmall(path);
     return text === undefined ? undefined : parseIdentity(text, path);
@@ -93,6 +102,27 @@ export class DatabaseFolder {
     const identity = this.readIdentity();
     if (identity !== undefined) return identity;
     throw new DatabaseNotFoundError(`there is no database in ${this.path}`, { details: { folder: this.path } });
+  }
+
+  /** The hex id in the mark of an unfinished backup; '' where it can not be read. */
+  incompleteId(): string | undefined {
+    const path = `${this.path}/${INCOMPLETE}`;
+    if (this.env.files.status(path) === undefined) return undefined;
+    return this.#readSmall(path)?.trim() ?? '';
+  }
+
+  /** Durable when answered. */
+  markIncomplete(id: Uint8Array): void {
+    const { files } = this.env;
+    const path = `${this.path}/${INCOMPLETE}`;
+    if (files.status(path) !== undefined) files.remove(path);
+    this.#writeSmall(path, toHex(id), true);
+    files.syncFolderSync(this.path);
+  }
+
+  unmarkIncomplete(): void {
+    this.env.files.remove(`${this.path}/${INCOMPLETE}`);
+    this.env.files.syncFolderSync(this.path);
   }
 
   /** Creates what a new database needs, to be settled. Called with the lock held; a crash leaves a folder to create anew. */

@@ -27,7 +27,7 @@ export interface PinnedRootsContext {
 }
 
 /** What a kept root names of a segment. */
-interface NamedSegment {
+export interface NamedSegment {
   readonly totalBytes: number;
   readonly liveBytes: number;
 }
@@ -36,6 +36,8 @@ export interface KeptRoot {
   /** Of the pin; undefined for a backup's. */
   readonly name: string | undefined;
   readonly pinnedAtMs: number;
+  /** The pin's row. */
+  readonly cell: Uint8Array;
   /** The root alone, without tables. */
   readonly view: View;
 }
@@ -109,11 +111,18 @@ export class PinnedRoots {
     held.users = 1;
     held.isGone = true;
     const all = new Map<number, NamedSegment>();
-    for (const one of [view, ...others.map((other) => other.view)]) merge(all, this.#segmentsOf(one));
+    merge(all, this.#segmentsOf(view));
+    for (const other of others) merge(all, this.segmentsOf(other));
     held.segments = all;
     this.#byView.set(view, held);
     this.#named = undefined;
     return held;
+  }
+
+  /** What it names of each segment; for a backup's, what its pins name as well. */
+  segmentsOf(kept: KeptRoot): ReadonlyMap<number, NamedSegment> {
+    (kept as Kept).segments ??= this.#segmentsOf(kept.view);
+    return (kept as Kept).segments as ReadonlyMap<number, NamedSegment>;
   }
 
   /** Takes notice of what the pin store says now. True where something may be removed now. */
@@ -230,8 +239,7 @@ export class PinnedRoots {
     this.#keepsAll = false;
     for (const kept of this.#byView.values()) {
       try {
-        kept.segments ??= this.#segmentsOf(kept.view);
-        merge(all, kept.segments);
+        merge(all, this.segmentsOf(kept));
       } catch (error) {
         if (!(error instanceof SopError) || (error.code !== 'CORRUPTION' && error.code !== 'TOO_OLD')) throw error;
         this.#keepsAll = true;

@@ -6,6 +6,8 @@ import { hasNativeModule, nodeEnv } from '../env/node-env.ts';
 import { portableEnv } from '../env/portable-env.ts';
 import { openEngine } from '../transaction/engine.ts';
 import type {
+  BackupProgress as EngineBackupProgress,
+  BackupReport as EngineBackupReport,
   EngineApi,
   EngineOptions,
   EngineStats,
@@ -53,6 +55,16 @@ export type WriteOptions = RetryOptions;
 export type VerifyProgress = EngineVerifyProgress;
 export type VerifyReport = EngineVerifyReport;
 export type DatabaseStats = EngineStats;
+/** What `db.backup` tells while it works. */
+export type BackupProgress = EngineBackupProgress;
+export type BackupReport = EngineBackupReport;
+
+export interface BackupOptions {
+  readonly onProgress?: (progress: BackupProgress) => void;
+  /** Ends the backup with `AbortedError`; the folder is then the backup it was before, or marked incomplete. */
+  readonly signal?: AbortSignal;
+}
+
 /** A pin: a state of the database that is kept for reading. */
 export type PinInfo = EnginePinInfo;
 
@@ -76,6 +88,8 @@ export class Database implements AsyncDisposable {
   readonly #env: Env;
   readonly #catalog: Catalog;
   readonly #indexes: DatabaseIndexes;
+  /** Files are in memory alone: backups go to the disk. */
+  #inMemory = false;
 
   /** Use `Database.open` or `Database.memory`. */
   constructor(engine: EngineApi, env: Env, onBackgroundError?: (error: unknown) => void) {
@@ -100,7 +114,9 @@ export class Database implements AsyncDisposable {
 
   /** A new database whose files are in memory: the same engine, gone when it is closed. */
   static async memory(options: MemoryOptions = {}): Promise<Database> {
-    return Database.openWith(memoryEnv(), toMemoryOptions(MEMORY_FOLDER, options));
+    const db = await Database.openWith(memoryEnv(), toMemoryOptions(MEMORY_FOLDER, options));
+    db.#inMemory = true;
+    return db;
   }
 
   /** For database builders and tests: a database in a world of their own. */
@@ -230,6 +246,27 @@ export class Database implements AsyncDisposable {
     checkStoreName(store);
     this.#mustBeWritable();
     return this.write((tx) => tx.rebuildIndex(store, index));
+  }
+
+  /**
+   * Makes a backup in a folder while everything goes on: a database that opens by itself and holds everything committed before
+   * the call, pins included. In a folder that holds an earlier backup only what is new is copied; until the new backup is
+   * durable the folder is the earlier one. `BackupRefusedError` where the folder holds anything else, or a backup that was
+   * written to since. After a crash in a first backup the folder is refused with `BackupIncompleteError` until it is backed up
+   * into again. A database in memory is backed up to the disk.
+   */
+  async backup(folder: string, options: BackupOptions = {}): Promise<BackupReport> {
+    this.#mustBeOpen();
+    if (typeof folder !== 'string' || folder === '') {
+      throw new InvalidArgumentError('the folder of a backup is a non-empty string', { details: { found: folder } });
+    }
+    const { onProgress, signal } = options;
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+      throw new InvalidArgumentError('onProgress is a function');
+    }
+    checkLimits({ ...(signal === undefined ? {} : { signal }) });
+    const env = this.#inMemory ? { env: nodeEnv() } : {};
+    return this.#engine.backup({ folder, ...env, ...options });
   }
 
   /** Figures of this moment; sizes in bytes. */

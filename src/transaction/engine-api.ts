@@ -2,6 +2,7 @@
  * What the store floor holds of the engine: transactions over byte keys and cells in numbered stores. No key type, no
  * value shape and no store name is known below this line, and nothing above it knows how bytes reach the disk.
  */
+import type { Env } from '../env/env.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 
 export const ABSENT = 0;
@@ -170,6 +171,32 @@ export interface PinInfo {
   readonly pinnedAt: Date;
 }
 
+export interface BackupProgress {
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  /** Copied or found to be there already. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface EngineBackupOptions {
+  readonly folder: string;
+  /** The world of that folder, where it is another. */
+  readonly env?: Env;
+  readonly onProgress?: (progress: BackupProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface BackupReport {
+  /** The backup holds every transaction up to this number, and none after it. */
+  readonly number: number;
+  /** Segment files of the backup. */
+  readonly files: number;
+  readonly bytesCopied: number;
+  /** In files that an earlier backup had put there. */
+  readonly bytesKept: number;
+}
+
 export interface EngineApi {
   readonly folder: string;
   readonly readOnly: boolean;
@@ -190,6 +217,7 @@ export interface EngineApi {
   unpin(name: string): Promise<void>;
   /** As of now, by name. */
   pins(): PinInfo[];
+  backup(options: EngineBackupOptions): Promise<BackupReport>;
   resolve(transactionId: string): Promise<'committed' | 'aborted'>;
   /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
   close(): Promise<void>;

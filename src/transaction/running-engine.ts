@@ -36,8 +36,10 @@ import { verifyDatabase } from '../storage/verify.ts';
 import { View } from '../storage/view.ts';
 import { WriteBufferPool } from '../storage/write-buffer.ts';
 import type {
+  BackupReport,
   BeginOptions,
   EngineApi,
+  EngineBackupOptions,
   EngineOptions,
   EngineStats,
   PinInfo,
@@ -45,6 +47,7 @@ import type {
   VerifyProgress,
   VerifyReport,
 } from './engine-api.ts';
+import { backUp } from './backup.ts';
 import { Maintenance, type MaintenanceHost } from './maintenance.ts';
 import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
 import type { SpillContext } from './spill.ts';
@@ -460,6 +463,11 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
   pins(): PinInfo[] {
     this.mustBeUsable();
     return listPins(this.pinnedRoots);
+  }
+
+  async backup(options: EngineBackupOptions): Promise<BackupReport> {
+    this.mustBeUsable();
+    return backUp(this, this.#folder, options);
   }
 
   /** Removes what nobody reads any more. */

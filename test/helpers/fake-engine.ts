@@ -18,6 +18,7 @@ import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry
 import { DROPPED_STORE } from '../../src/storage/system-stores.ts';
 import {
   ABSENT,
+  type BackupReport,
   type BeginOptions,
   type EngineApi,
   type EngineStats,
@@ -176,6 +177,10 @@ export class FakeEngine implements EngineApi {
 
   async unpin(): Promise<void> {
     throw new InvalidArgumentError('there are no pins here');
+  }
+
+  async backup(): Promise<BackupReport> {
+    throw new InvalidArgumentError('there are no backups here');
   }
 
   pins(): PinInfo[] {
