@@ -72,6 +72,7 @@ export type {
 } from './store/define-index.ts';
 export {
   type CompositeStoreShape,
+  type CounterOption,
   defineStore,
   type KeyFieldInput,
   type NoIndexes,
@@ -96,7 +97,7 @@ export {
   type,
 } from './store/standard-schema.ts';
 export { TxStore } from './store/store.ts';
-export type { Entry, Item, LookupKey } from './store/store-types.ts';
+export type { Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';
 export { type AnyKey, Transaction } from './store/transaction.ts';
 export { TxIndex } from './store/tx-index.ts';
 export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';

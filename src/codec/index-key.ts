@@ -53,6 +53,10 @@ export class IndexKeySpec implements KeySpec {
 
   encodeRideOn(_key: unknown, _writer: ValueWriter): void {}
 
+  decodeRideOn(): readonly unknown[] {
+    return [];
+  }
+
   decodeKey(
     bytes: Uint8Array,
     start: number,

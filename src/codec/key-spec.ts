@@ -9,6 +9,7 @@
 import { CorruptionError, InvalidArgumentError, InvalidKeyError, LimitExceededError } from '../base/errors.ts';
 import { MAX_RIDE_ON_BYTES } from '../base/limits.ts';
 import { canGenerateCode, generate, nameLiteral, propertyKey, setOwn } from './code-generation.ts';
+import { COUNTER_BYTES, readCounter, writeCounter } from './counter.ts';
 import { describeValue, latin1Slice } from './text.ts';
 import { KEY_END, KEY_STRING, type KeyWriter } from './tuple.ts';
 import { KeyReader } from './tuple-reader.ts';
@@ -27,6 +28,8 @@ export interface KeySpecDefinition {
   /** The direction of a scalar key; false for composite ones. */
   readonly descending: boolean;
   readonly rideOn: readonly string[];
+  /** Ride-on fields that are counters, in the order of their slots (codec/counter.ts); left out where there are none. */
+  readonly counters?: readonly string[];
 }
 
 /** How users write a field of a composite key. */
@@ -43,6 +46,8 @@ export interface KeySpec<K = unknown> {
   encodeKey(key: unknown, writer: KeyWriter): void;
   /** Appends the ride-on part of `key` to `writer`; a missing field is kept as undefined. Nothing without ride-on fields. */
   encodeRideOn(key: unknown, writer: ValueWriter): void;
+  /** The ride-on fields in this part of a cell, in the order of the definition. */
+  decodeRideOn(bytes: Uint8Array, start: number, end: number): readonly unknown[];
   /**
    * The key in `bytes[start, end)`, with its ride-on fields from `rideBytes[rideStart, rideEnd)`, or undefined ones where
    * that is not given. What it returns is the caller's own.
@@ -63,17 +68,22 @@ export interface KeySpec<K = unknown> {
 }
 
 /** The plain form of what a user wrote. Throws `InvalidArgumentError` where that makes no key. */
-export function keySpecDefinition(key: KeyOption, rideOn: readonly string[] = []): KeySpecDefinition {
-  if (key === undefined) return { fields: undefined, descending: false, rideOn: [...rideOn] };
+export function keySpecDefinition(
+  key: KeyOption,
+  rideOn: readonly string[] = [],
+  counters: readonly string[] = [],
+): KeySpecDefinition {
+  const beside = { rideOn: [...rideOn], ...(counters.length > 0 ? { counters: [...counters] } : {}) };
+  if (key === undefined) return { fields: undefined, descending: false, ...beside };
   if (!Array.isArray(key)) {
     const { order } = key as { order?: unknown };
-    return { fields: undefined, descending: isDescending(order), rideOn: [...rideOn] };
+    return { fields: undefined, descending: isDescending(order), ...beside };
   }
   const fields = key.map((field: KeyFieldOption): KeyField => {
     if (typeof field === 'string') return { name: field, descending: false };
     return { name: field.field, descending: isDescending(field.order) };
   });
-  return { fields, descending: false, rideOn: [...rideOn] };
+  return { fields, descending: false, ...beside };
 }
 
 function isDescending(order: unknown): boolean {
@@ -107,6 +117,14 @@ function checkDefinition(definition: KeySpecDefinition): void {
     if (seen.has(name)) throw new InvalidArgumentError(`key field '${name}' is named twice`);
     seen.add(name);
   }
+  checkCounters(definition);
+}
+
+function checkCounters({ rideOn, counters = [] }: KeySpecDefinition): void {
+  for (const [i, name] of counters.entries()) {
+    if (!rideOn.includes(name)) throw new InvalidArgumentError(`counter '${name}' is not one of the ride-on fields`);
+    if (counters.indexOf(name) !== i) throw new InvalidArgumentError(`counter '${name}' is named twice`);
+  }
 }
 
 /** One reader for all: reading a key calls nothing that reads keys. */
@@ -127,6 +145,10 @@ class ScalarKeySpec<K> implements KeySpec<K> {
   }
 
   encodeRideOn(_key: unknown, _writer: ValueWriter): void {}
+
+  decodeRideOn(): readonly unknown[] {
+    return NOTHING;
+  }
 
   decodeKey(bytes: Uint8Array, start: number, end: number): K {
     const key = reader.readValue(bytes, start, end, this.#descending);
@@ -180,6 +202,9 @@ class CompositeKeySpec<K> implements KeySpec<K> {
   readonly definition: KeySpecDefinition;
   readonly hasRideOn: boolean;
   readonly #rideOn: readonly string[];
+  /** Ride-on fields that are no counters. */
+  readonly #plain: readonly string[];
+  readonly #counters: readonly string[];
   readonly #encode: EncodeFields;
   readonly #decode: DecodeFields<K>;
 
@@ -187,6 +212,9 @@ class CompositeKeySpec<K> implements KeySpec<K> {
     this.definition = definition;
     this.#rideOn = definition.rideOn;
     this.hasRideOn = definition.rideOn.length > 0;
+    const { counters = NO_NAMES } = definition;
+    this.#counters = counters;
+    this.#plain = counters.length === 0 ? definition.rideOn : definition.rideOn.filter((n) => !counters.includes(n));
     const check = namesChecker(fields, definition.rideOn);
     const generated = canGenerateCode();
     this.#encode = generated ? generateEncode(fields, check) : plainEncode(fields, check);
@@ -202,7 +230,8 @@ class CompositeKeySpec<K> implements KeySpec<K> {
     if (!this.hasRideOn) return;
     if (!isKeyObject(key)) refuseKey(key, this.definition);
     const start = writer.length;
-    encodeValueList(this.#rideOn, key, writer, 'ride-on field');
+    for (const name of this.#counters) writer.appendBytes(counterBytes(name, key[name]));
+    encodeValueList(this.#plain, key, writer, 'ride-on field');
     const found = writer.length - start;
     if (found <= MAX_RIDE_ON_BYTES) return;
     writer.length = start;
@@ -213,10 +242,21 @@ class CompositeKeySpec<K> implements KeySpec<K> {
 
   decodeKey(bytes: Uint8Array, start: number, end: number, rideBytes?: Uint8Array, rideStart = 0, rideEnd = 0): K {
     const rideOn =
-      rideBytes === undefined || !this.hasRideOn
-        ? NOTHING
-        : decodeValueList(rideBytes, rideStart, rideEnd, this.#rideOn.length);
+      rideBytes === undefined || !this.hasRideOn ? NOTHING : this.decodeRideOn(rideBytes, rideStart, rideEnd);
     return this.#decode(bytes, start, end, rideOn);
+  }
+
+  decodeRideOn(bytes: Uint8Array, start: number, end: number): readonly unknown[] {
+    const counters = this.#counters;
+    if (counters.length === 0) return decodeValueList(bytes, start, end, this.#plain.length);
+    const from = start + counters.length * COUNTER_BYTES;
+    if (from > end) throw new CorruptionError('a ride-on part ends before its counters');
+    const plain = decodeValueList(bytes, from, end, this.#plain.length);
+    let next = 0;
+    return this.#rideOn.map((name) => {
+      const slot = counters.indexOf(name);
+      return slot < 0 ? plain[next++] : readCounter(bytes, start + slot * COUNTER_BYTES);
+    });
   }
 
   decodeKeys(bytes: Uint8Array, ends: Int32Array, count: number, _plain: boolean, into: unknown[]): void {
@@ -225,6 +265,20 @@ class CompositeKeySpec<K> implements KeySpec<K> {
 }
 
 const NOTHING: readonly unknown[] = [];
+const NO_NAMES: readonly string[] = [];
+const slot = new Uint8Array(COUNTER_BYTES);
+
+/** One counter's slot, until the next call; one that is not given is 0. */
+function counterBytes(name: string, value: unknown = 0): Uint8Array {
+  if (!Number.isSafeInteger(value)) {
+    const found = describeValue(value);
+    throw new InvalidKeyError(`key field '${name}' is a counter and needs a safe integer; found ${found}`, {
+      details: { path: name, found },
+    });
+  }
+  writeCounter(slot, 0, value as number);
+  return slot;
+}
 
 export function isKeyObject(key: unknown): key is Record<string, unknown> {
   if (typeof key !== 'object' || key === null) return false;

@@ -28,6 +28,8 @@ export interface StoredShape {
   readonly raw: boolean;
   readonly unique: boolean;
   readonly indexes: readonly StoredIndex[];
+  /** Values are counters, which a program reads as numbers (true) or bigints; left out where they are not. */
+  readonly counter?: true | 'bigint';
 }
 
 /** A secondary index: a store of its own, of its fields or of what a function of the program made, and the primary key. */
@@ -64,10 +66,11 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
     unique,
     indexes: indexes.length === 0 ? undefined : indexes.map(toIndexRow),
     generation,
+    ...(hasCounters(definition) ? { counter: definition.counter ?? null, counters: [...(key.counters ?? [])] } : {}),
   };
   const writer = new ValueWriter();
   encodeValue(row, writer, undefined);
-  const isPlain = indexes.length === 0;
+  const isPlain = indexes.length === 0 && !hasCounters(definition);
   const header = isPlain ? PLAIN_HEADER_BYTES : HEADER_BYTES;
   const bytes = new Uint8Array(header + writer.length);
   bytes[0] = isPlain ? PLAIN_VERSION : STORE_DEFINITION_VERSION;
@@ -75,6 +78,10 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
   if (!isPlain) writeU32(bytes, PLAIN_HEADER_BYTES, Math.max(id, ...indexes.map((index) => index.id)));
   bytes.set(writer.bytes.subarray(0, writer.length), header);
   return bytes;
+}
+
+function hasCounters({ key, counter }: StoredShape): boolean {
+  return counter !== undefined || key.counters !== undefined;
 }
 
 function toIndexRow({ name, id, unique, fields, version, many }: StoredIndex): object {
@@ -109,8 +116,11 @@ export function decodeStoreDefinition(bytes: Uint8Array, start = 0, end = bytes.
   if (values !== 'inline' && values !== 'separate' && values !== 'stream') refuse('does not say where values live');
   if (typeof raw !== 'boolean' || typeof unique !== 'boolean') refuse('lacks a flag');
   if (typeof generation !== 'number' || !Number.isSafeInteger(generation)) refuse('has no generation');
-  const key = mustBeKey(fields, descending, rideOn);
-  return { id, name, key, values, raw, unique, indexes: mustBeIndexes(indexes), generation };
+  const { counter = null, counters = [] } = row as Record<string, unknown>;
+  if (counter !== null && counter !== true && counter !== 'bigint') refuse('does not say how its counter is read');
+  const key = mustBeKey(fields, descending, rideOn, counters);
+  const shape = { key, values, raw, unique, indexes: mustBeIndexes(indexes), ...(counter === null ? {} : { counter }) };
+  return { id, name, ...shape, generation } as StoredDefinition;
 }
 
 function mustBeIndexes(indexes: unknown): StoredIndex[] {
@@ -133,11 +143,18 @@ function mustBeIndexes(indexes: unknown): StoredIndex[] {
   });
 }
 
-function mustBeKey(fields: unknown, descending: unknown, rideOn: unknown): KeySpecDefinition {
+function mustBeKey(fields: unknown, descending: unknown, rideOn: unknown, counters: unknown): KeySpecDefinition {
   if (typeof descending !== 'boolean') refuse('lacks the direction of its key');
   if (!Array.isArray(rideOn) || !rideOn.every((name) => typeof name === 'string'))
     refuse('has no list of ride-on fields');
-  const key = { fields: fields === null ? undefined : mustBeFields(fields), descending, rideOn: rideOn as string[] };
+  if (!Array.isArray(counters) || !counters.every((name) => typeof name === 'string'))
+    refuse('has no list of counters');
+  const key = {
+    fields: fields === null ? undefined : mustBeFields(fields),
+    descending,
+    rideOn: rideOn as string[],
+    ...(counters.length > 0 ? { counters: counters as string[] } : {}),
+  };
   try {
     compileKeySpec(key);
   } catch (error) {
@@ -165,6 +182,7 @@ export function describeDifference(stored: StoredShape, wanted: StoredShape): st
   return (
     describeKeyDifference(stored.key, wanted.key) ??
     describeRideOnDifference(stored.key.rideOn, wanted.key.rideOn) ??
+    describeCounterDifference(stored, wanted) ??
     describePropertyDifference('raw', stored, wanted) ??
     describePropertyDifference('values', stored, wanted) ??
     describePropertyDifference('unique', stored, wanted)
@@ -194,6 +212,15 @@ function describeRideOnDifference(stored: readonly string[], wanted: readonly st
     names.length === 0 ? 'no ride-on fields' : `ride-on ${JSON.stringify(names)}`;
   const same = JSON.stringify(stored) === JSON.stringify(wanted);
   return same ? undefined : `it has ${show(stored)} in the database but ${show(wanted)} here`;
+}
+
+function describeCounterDifference(stored: StoredShape, wanted: StoredShape): string | undefined {
+  const show = ({ counter, key: { counters = [] } }: StoredShape) => {
+    const values = counter === undefined ? 'no counter' : `counter ${counter === true ? 'true' : `'${counter}'`}`;
+    return counters.length === 0 ? values : `counters ${JSON.stringify(counters)}`;
+  };
+  const [storedForm, wantedForm] = [show(stored), show(wanted)];
+  return storedForm === wantedForm ? undefined : `it has ${storedForm} in the database but ${wantedForm} here`;
 }
 
 function describePropertyDifference(

@@ -16,7 +16,7 @@
 export const OP_PUT = 1;
 export const OP_REMOVE = 2;
 export const OP_RANGE_REMOVE = 3;
-/** Cell: 8 bytes, the amount as a double. Reserved for blind counters. */
+/** Cell: an increment (codec/counter.ts). */
 export const OP_INCREMENT = 4;
 /** A record its own transaction took back: skipped by everyone. */
 export const OP_NOOP = 5;

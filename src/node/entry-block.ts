@@ -135,8 +135,8 @@ export class EntryBlock {
     if (end > this.leafCellsEnd) this.leafCellsEnd = end;
   }
 
-  /** Appends the entry that a cursor stands at; its cell lies where no load reaches it. */
-  addEntry(at: EntryCursor): void {
+  /** Appends the entry that a cursor stands at, under another cell where one is given; it lies where no load reaches it. */
+  addEntry(at: EntryCursor, cell?: Uint8Array): void {
     const { keyBytes, keyStart, keyEnd } = at;
     let to = this.#reserve(keyEnd - keyStart);
     const keys = this.keys;
@@ -151,10 +151,10 @@ export class EntryBlock {
     this.#odd = odd;
     const entry = this.count++;
     this.keyEnds[entry] = to;
-    this.cellStarts[entry] = at.cellStart;
-    this.cellEnds[entry] = at.cellEnd;
+    this.cellStarts[entry] = cell === undefined ? at.cellStart : 0;
+    this.cellEnds[entry] = cell === undefined ? at.cellEnd : cell.length;
     this.versions[entry] = at.version;
-    this.sourceOf[entry] = this.#source(at.cellBytes);
+    this.sourceOf[entry] = this.#source(cell ?? at.cellBytes);
   }
 
   #source(bytes: Uint8Array): number {

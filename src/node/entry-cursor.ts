@@ -27,6 +27,11 @@ export interface EntryCursor {
   version: number;
   /** The entry says that the key is absent (a removal in a memory table, a tombstone in a run). */
   removed: boolean;
+  /**
+   * Where `removed`: the entry is an increment, and what it is added to lies in layers below this cursor's. The cell is the
+   * increment (codec/counter.ts) then. Who knows nothing of increments takes the entry for removed.
+   */
+  readonly partial?: boolean;
 
   /** The first entry whose key is not less than `key[start, end)`. */
   seek(key: Uint8Array, start: number, end: number): Step;

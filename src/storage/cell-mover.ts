@@ -34,6 +34,7 @@ export class MovingCursor implements EntryCursor {
   cellEnd = 0;
   version = 0;
   removed = false;
+  partial = false;
   readonly #inner: EntryCursor;
   readonly #storeId: number;
   readonly #values: SegmentWriter;
@@ -105,6 +106,7 @@ export class MovingCursor implements EntryCursor {
     this.cellEnd = inner.cellEnd;
     this.version = inner.version;
     this.removed = inner.removed;
+    this.partial = inner.removed && inner.partial === true;
     if (inner.removed) return step;
     if (mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
       this.#move(inner.cellBytes, cellValueStart(inner.cellBytes, inner.cellStart), inner.cellEnd);

@@ -10,10 +10,13 @@
  * and written into the flags. Asked is for the moment before that record: of runs adopted by the same table, those with
  * lower numbers count.
  */
-import { OP_NOOP, OP_REMOVE, RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
+import { INCREMENT_CREATES } from '../codec/counter.ts';
+import { OP_INCREMENT, OP_NOOP, OP_PUT, OP_REMOVE, RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
 import { MISS } from '../node/entry-cursor.ts';
 import { NODE_SHIFT } from './index-nodes.ts';
+import { BASE_NOTHING, incrementBase } from './increments.ts';
 import { RemovalWindow } from './range-removals.ts';
+import type { RecordArena } from './record-arena.ts';
 import type { RecordIndex } from './record-index.ts';
 
 /** Whether the key is there as of just before number `before`, in all layers below the table and its runs. */
@@ -52,7 +55,13 @@ export function existenceDelta(
       if (op === OP_NOOP) continue;
       const start = arena.keyStart(address);
       const covered = window === undefined ? 0 : window.versionAt(arena.bytes, start, arena.keyEnd(address));
-      if (op !== OP_REMOVE && covered <= index.baseNumber + (words[address + 2] as number)) delta++;
+      if (op === OP_INCREMENT && !mayCreate(arena, address)) {
+        const base = incrementBase(words, address);
+        // Over what lies below it changes nothing: there or not there, as before.
+        if (base === 0) continue;
+        const isThere = base !== BASE_NOTHING && ((words[base] as number) & 0xff) === OP_PUT;
+        if (isThere && covered <= index.baseNumber + (words[address + 2] as number)) delta++;
+      } else if (op !== OP_REMOVE && covered <= index.baseNumber + (words[address + 2] as number)) delta++;
       if (covered !== 0) continue;
       while ((words[address + 3] as number) !== 0) address = words[address + 3] as number;
       const existed = existedBefore(index, address, existsBelow, remember);
@@ -62,6 +71,11 @@ export function existenceDelta(
     if (leaf === stopLeaf) break;
   }
   return delta;
+}
+
+/** Whether the increment at `address` makes an entry where there is none. */
+function mayCreate(arena: RecordArena, address: number): boolean {
+  return ((arena.bytes[arena.cellStart(address)] as number) & INCREMENT_CREATES) !== 0;
 }
 
 function existedBefore(

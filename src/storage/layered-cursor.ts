@@ -11,12 +11,18 @@
  *  5. Keys of layers whose bytes can move (all but memory) are copied when the layer moves; a cell is handed out only
  *     if its layer moved last or was refreshed.
  *
+ *  6. An increment is added to what the other layers have under its key (increments.ts). Where these are not all there are,
+ *     which is where removed keys are shown, what is left of it is shown as `partial`.
+ *
  * A write buffer among the layers may change between two moves; its layer is then put in place again.
  */
 import { assert } from '../base/assert.ts';
 import { compareBytes } from '../base/bytes.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
+import { addAmounts, createdCell, INCREMENT_HEAD_BYTES, incrementedCell } from '../codec/counter.ts';
+import { OP_INCREMENT, OP_PUT } from '../log/record.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
+import { BASE_NOTHING, baseVersion, incrementBase } from './increments.ts';
 import { BEHIND_ALL, type RangeRemovals, RemovalWindow } from './range-removals.ts';
 import { type CursorIndex, RecordCursor } from './record-cursor.ts';
 
@@ -73,6 +79,7 @@ export class LayeredCursor implements EntryCursor {
   cellEnd = 0;
   version = 0;
   removed = false;
+  partial = false;
 
   readonly #count: number;
   readonly #showRemoved: boolean;
@@ -382,20 +389,125 @@ export class LayeredCursor implements EntryCursor {
         return END;
       }
       const hiding = this.#removing.length === 0 ? 0 : this.#hidingWinner(winner);
-      const removed = hiding !== 0 || (this.#gone[winner] as boolean);
+      let removed = hiding !== 0 || (this.#gone[winner] as boolean);
+      let total: Uint8Array | undefined;
+      this.partial = false;
+      if (removed && hiding === 0 && (this.#cursors[winner] as EntryCursor).partial === true) {
+        if (this.#addUp(winner) === MISS) return MISS;
+        total = this.#total;
+        removed = total === undefined || this.partial;
+      }
       if (removed && !this.#showRemoved) {
         this.#passOver(hiding);
         continue;
       }
-      if (!this.#stable[winner] && this.#mustRefresh(winner)) {
+      if (total === undefined && !this.#stable[winner] && this.#mustRefresh(winner)) {
         if (this.#refresh(winner, this.#cursors[winner] as EntryCursor) === MISS) {
           this.#missing = winner;
           return MISS;
         }
       }
       this.#publish(winner, removed, hiding);
+      if (total !== undefined) this.#showCell(total);
       return AT;
     }
+  }
+
+  #showCell(cell: Uint8Array): void {
+    this.cellBytes = cell;
+    this.cellStart = 0;
+    this.cellEnd = cell.length;
+  }
+
+  // ---- increments ----
+
+  /** What `#addUp` made: a cell, or an increment where `partial`; undefined where there is no entry. */
+  #total: Uint8Array | undefined;
+
+  /** Adds the winner, an increment, to the newest entry that it counts over. */
+  #addUp(winner: number): Step {
+    const { cellBytes, cellStart, cellEnd } = this.#cursors[winner] as EntryCursor;
+    const sum = cellBytes.slice(cellStart, cellEnd);
+    let layer = winner;
+    let version = this.#versions[winner] as number;
+    let base = this.#baseOf(winner);
+    for (;;) {
+      const next = this.#newestBetween(this.#above(layer, base, version), version);
+      if (next >= 0) {
+        const cursor = this.#cursors[next] as EntryCursor;
+        layer = next;
+        version = this.#versions[next] as number;
+        if (this.#removing.length > 0 && this.#hidingWinner(next) !== 0) return this.#addToNothing(sum);
+        if (this.#gone[next]) {
+          if (cursor.partial !== true) return this.#addToNothing(sum);
+          addIncrement(sum, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
+          base = this.#baseOf(next);
+          continue;
+        }
+        if (!this.#stable[next] && this.#mustRefresh(next) && this.#refresh(next, cursor) === MISS) {
+          this.#missing = next;
+          return MISS;
+        }
+        this.#total = incrementedCell(cursor.cellBytes, cursor.cellStart, cursor.cellEnd, sum, 0, sum.length);
+        return AT;
+      }
+      if (base === 0) return this.#addToUnknown(sum, winner);
+      if (base === BASE_NOTHING) return this.#addToNothing(sum);
+      const { arena, baseNumber } = (this.#cursors[layer] as RecordCursor).index;
+      const op = (arena.words[base] as number) & 0xff;
+      const start = arena.cellStart(base);
+      const end = start + arena.cellLength(base);
+      if (op === OP_PUT) {
+        this.#total = incrementedCell(arena.bytes, start, end, sum, 0, sum.length);
+        return AT;
+      }
+      if (op !== OP_INCREMENT) return this.#addToNothing(sum);
+      addIncrement(sum, arena.bytes, start, end);
+      version = baseNumber + (arena.words[base + 2] as number);
+      base = incrementBase(arena.words, base);
+    }
+  }
+
+  /** The base of the increment at which a layer stands. */
+  #baseOf(layer: number): number {
+    if (!this.#stable[layer]) return 0;
+    const { index, address } = this.#cursors[layer] as RecordCursor;
+    return incrementBase(index.arena.words, address);
+  }
+
+  #above(layer: number, base: number, version: number): number {
+    if (base === 0) return -1;
+    const key = this.#layerKeys[layer] as Uint8Array;
+    const { index } = this.#cursors[layer] as RecordCursor;
+    return baseVersion(index, base, key, this.#keyStarts[layer] as number, this.#keyEnds[layer] as number, version);
+  }
+
+  /** Of the layers at the current key the one with the newest entry above one version and below another; -1 for none. */
+  #newestBetween(above: number, below: number): number {
+    let newest = -1;
+    for (let mask = this.#mask, i = 0; mask !== 0; mask >>>= 1, i++) {
+      const version = this.#versions[i] as number;
+      if ((mask & 1) === 0 || version >= below || version <= above) continue;
+      const newer = newest < 0 ? 1 : version - (this.#versions[newest] as number);
+      if (newer > 0 || (newer === 0 && this.#hidden[newest] && !this.#hidden[i])) newest = i;
+    }
+    return newest;
+  }
+
+  #addToNothing(sum: Uint8Array): Step {
+    this.#total = createdCell(sum, 0, sum.length);
+    return AT;
+  }
+
+  /** No layer has an entry for it to be added to. */
+  #addToUnknown(sum: Uint8Array, layer: number): Step {
+    const key = this.#layerKeys[layer] as Uint8Array;
+    const start = this.#keyStarts[layer] as number;
+    const end = this.#keyEnds[layer] as number;
+    if (!this.#showRemoved || this.#hidingVersion(-1, 0, key, start, end) !== 0) return this.#addToNothing(sum);
+    this.#total = sum;
+    this.partial = true;
+    return AT;
   }
 
   #mustRefresh(layer: number): boolean {
@@ -629,6 +741,11 @@ export class LayeredCursor implements EntryCursor {
     if (bound === BEHIND_ALL) return END;
     return seekWith(cursor, forward, removals.boundBytes(), removals.boundStart(bound), removals.boundEnd(bound));
   }
+}
+
+function addIncrement(sum: Uint8Array, from: Uint8Array, start: number, end: number): void {
+  assert(end - start === sum.length, 'all increments of a store are of one length');
+  addAmounts(sum, INCREMENT_HEAD_BYTES, from, start, end);
 }
 
 function seekWith(cursor: EntryCursor, forward: boolean, key: Uint8Array, start: number, end: number): Step {

@@ -9,7 +9,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { CorruptionError } from '../base/errors.ts';
-import { OP_NOOP, OP_PUT, recordWords } from '../log/record.ts';
+import { OP_INCREMENT, OP_NOOP, OP_PUT, recordWords } from '../log/record.ts';
+import { enterIncrement } from './increments.ts';
 import { IndexNodes } from './index-nodes.ts';
 import { PointFilter } from './point-filter.ts';
 import { FIRST_ADDRESS, RecordArena } from './record-arena.ts';
@@ -90,6 +91,8 @@ export class MemoryTable {
     const runs = this.#runs.get(run.storeId);
     if (runs === undefined) this.#runs.set(run.storeId, [run]);
     else runs.unshift(run);
+    const index = this.#stores.get(run.storeId);
+    if (index !== undefined) index.overRuns = true;
   }
 
   /** Runs adopted for a store, newest first. */
@@ -118,6 +121,7 @@ export class MemoryTable {
     const known = this.#stores.get(storeId);
     if (known !== undefined) return known;
     const index = new RecordIndex({ ...memory, baseNumber: this.baseNumber, linked: true, storeId });
+    index.overRuns = this.#runs.has(storeId);
     this.#stores.set(storeId, index);
     return index;
   }
@@ -141,6 +145,7 @@ export class MemoryTable {
       words[address + 3] = 0;
       if (op !== OP_NOOP) {
         index.insert(address);
+        if (op === OP_INCREMENT) enterIncrement(index, address, this.runs(storeId));
         this.records++;
       }
       address += size;

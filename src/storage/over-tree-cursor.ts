@@ -7,9 +7,11 @@
  *     its end. `#onRecord` and `#onTree` say which of them stand at the current key itself.
  *  2. The records are in memory: only the tree may MISS. Then the layers stay where they can go on: at the current key, or
  *     behind it with `#passed` set.
- *  3. The current key is kept apart from the layers, so that the walk can turn around whatever was loaded meanwhile.
+ *  3. An increment among the records is added to what the tree has under its key.
+ *  4. The current key is kept apart from the layers, so that the walk can turn around whatever was loaded meanwhile.
  */
 import { compareBytes } from '../base/bytes.ts';
+import { createdCell, incrementedCell } from '../codec/counter.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { BACKWARD, type BlockCursor, type Direction, type EntryBlock, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
@@ -160,6 +162,10 @@ export class OverTreeCursor implements BlockCursor {
       const order = this.#treeStep === AT ? this.#compare() : -1;
       if (order > 0) return this.#show(this.#tree, false, true);
       if (!records.removed) return this.#show(records, true, order === 0);
+      if (records.partial === true) {
+        const total = this.#total(order === 0);
+        if (total !== undefined) return this.#showTotal(total, order === 0);
+      }
       if (order === 0) {
         const step = this.#stepTree();
         if (step === MISS) {
@@ -197,6 +203,22 @@ export class OverTreeCursor implements BlockCursor {
     return AT;
   }
 
+  /** The cell that the record, an increment, comes to over the tree's current entry or over none; undefined for no entry. */
+  #total(overTree: boolean): Uint8Array | undefined {
+    const { cellBytes, cellStart, cellEnd } = this.#records;
+    if (!overTree) return createdCell(cellBytes, cellStart, cellEnd);
+    const tree = this.#tree;
+    return incrementedCell(tree.cellBytes, tree.cellStart, tree.cellEnd, cellBytes, cellStart, cellEnd);
+  }
+
+  #showTotal(total: Uint8Array, onTree: boolean): Step {
+    this.#show(this.#records, true, onTree);
+    this.cellBytes = total;
+    this.cellStart = 0;
+    this.cellEnd = total.length;
+    return AT;
+  }
+
   #stand(onRecord: boolean, onTree: boolean): void {
     this.#onRecord = onRecord;
     this.#onTree = onTree;
@@ -222,10 +244,8 @@ export class OverTreeCursor implements BlockCursor {
 
   /** The tree is at its end. */
   #fillRecords(block: EntryBlock, room: number): void {
-    const records = this.#records;
     while (this.#recordStep === AT) {
-      if (!records.removed) {
-        block.addEntry(records);
+      if (this.#addRecord(block, false)) {
         if (block.count === room) {
           this.#stand(true, false);
           return;
@@ -258,8 +278,8 @@ export class OverTreeCursor implements BlockCursor {
         }
       }
       const isLast = index + direction === behind;
-      if (!records.removed) {
-        block.addEntry(records);
+      if (isEqual && records.partial === true) tree.toLeafIndex(index);
+      if (this.#addRecord(block, isEqual)) {
         if (block.count === room || (isEqual && isLast)) {
           tree.toLeafIndex(index);
           this.#stand(true, isEqual);
@@ -274,6 +294,19 @@ export class OverTreeCursor implements BlockCursor {
       if (isEqual) index += direction;
       this.#recordStep = this.#stepRecords();
     }
+  }
+
+  /** Appends the record's entry; false where there is none. `overTree`: the tree has one under its key, and stands there. */
+  #addRecord(block: EntryBlock, overTree: boolean): boolean {
+    const records = this.#records;
+    if (!records.removed) {
+      block.addEntry(records);
+      return true;
+    }
+    const total = records.partial === true ? this.#total(overTree) : undefined;
+    if (total === undefined) return false;
+    block.addEntry(records, total);
+    return true;
   }
 
   /**

@@ -4,7 +4,7 @@
  * Invariants:
  *  1. Address 0 names no record: the first one begins at word 4.
  *  2. A record's header and key never move and never change their meaning once appended; only the op and the flags of
- *     word 0 and the words 2 and 3 may be rewritten. Whoever holds an address may hold it until `reset` or `truncate`.
+ *     word 0, the words 2 and 3 and the amounts of a cell's counters may be rewritten. Whoever holds an address may hold it until `reset` or `truncate`.
  *  3. `bytes` and `words` are views of one buffer. A growable arena replaces both when it grows: never keep them over an
  *     append.
  *

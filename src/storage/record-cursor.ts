@@ -1,12 +1,15 @@
 /**
  * A position in a record index, as of a snapshot: of each key the newest record up to it. Keys whose only visible record
  * was taken back (OP_NOOP) are passed over; removals are shown with `removed`; a record that a newer range removal of the
- * same index hides is shown as removed, with the removal's version.
+ * same index hides is shown as removed, with the removal's version; an increment is shown with what it is added to, or as
+ * `partial` where that is not for this index alone to say.
  *
  * Never answers MISS. Inserts into the index between two moves do no harm: the cursor looks its place up again.
  */
-import { OP_NOOP, OP_REMOVE } from '../log/record.ts';
+import { createdCell, incrementedCell } from '../codec/counter.ts';
+import { OP_INCREMENT, OP_NOOP, OP_PUT } from '../log/record.ts';
 import { AT, END, type EntryCursor, type Step } from '../node/entry-cursor.ts';
+import { BASE_NOTHING, incrementBase } from './increments.ts';
 import { type IndexNodes, NODE_SHIFT } from './index-nodes.ts';
 import { type RangeRemovals, RemovalWindow } from './range-removals.ts';
 import type { RecordArena } from './record-arena.ts';
@@ -23,6 +26,7 @@ export interface CursorIndex {
   readonly lastLeaf: number;
   readonly foundSlot: number;
   readonly removals: RangeRemovals | undefined;
+  readonly overRuns: boolean;
   seekLeaf(key: Uint8Array, start: number, end: number): number;
 }
 
@@ -36,6 +40,7 @@ export class RecordCursor implements EntryCursor {
   cellEnd = 0;
   version = 0;
   removed = false;
+  partial = false;
   /** Removed by a range alone: a record of the same transaction in another layer counts over it. */
   hidden = false;
   /** The record that is shown; 0 while the cursor is nowhere. */
@@ -191,11 +196,39 @@ export class RecordCursor implements EntryCursor {
     this.cellStart = start + ((keyLength + 3) & ~3);
     this.cellEnd = this.cellStart + (words[address + 1] as number);
     this.version = index.baseNumber + (words[address + 2] as number);
-    this.removed = op === OP_REMOVE;
+    this.removed = op !== OP_PUT;
     this.hidden = false;
-    if (this.removed) this.cellEnd = this.cellStart;
+    if (this.removed) this.#showNoPut(address, op);
     if (index.removals !== undefined) this.#hide();
     return true;
+  }
+
+  #showNoPut(address: number, op: number): void {
+    this.partial = false;
+    if (op === OP_INCREMENT) this.#showIncrement(address);
+    else this.cellEnd = this.cellStart;
+  }
+
+  #showIncrement(address: number): void {
+    const { arena, overRuns } = this.index;
+    const base = incrementBase(arena.words, address);
+    if (base === 0 || overRuns) {
+      this.partial = true;
+      return;
+    }
+    const { bytes } = arena;
+    const { cellStart, cellEnd } = this;
+    const isPut = base !== BASE_NOTHING && ((arena.words[base] as number) & 0xff) === OP_PUT;
+    const from = isPut ? arena.cellStart(base) : 0;
+    const cell = isPut
+      ? incrementedCell(bytes, from, from + arena.cellLength(base), bytes, cellStart, cellEnd)
+      : createdCell(bytes, cellStart, cellEnd);
+    this.cellEnd = cellStart;
+    if (cell === undefined) return;
+    this.removed = false;
+    this.cellBytes = cell;
+    this.cellStart = 0;
+    this.cellEnd = cell.length;
   }
 
   #hide(): void {
@@ -208,6 +241,7 @@ export class RecordCursor implements EntryCursor {
     if (version <= this.version) return;
     this.version = version;
     this.removed = true;
+    this.partial = false;
     this.hidden = true;
     this.cellEnd = this.cellStart;
   }

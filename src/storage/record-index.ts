@@ -41,6 +41,7 @@ export class RecordIndex extends RecordSearch {
     this.changes++;
     this.newestRelative = -1;
     this.removals = undefined;
+    this.overRuns = false;
     this.#appending = true;
     this.#spineVersion = -1;
     this.#hotLeaf = 0;

@@ -41,6 +41,8 @@ export class RecordSearch {
   newestRelative = -1;
   /** Range removals of this index; undefined while there are none. */
   removals: RangeRemovals | undefined = undefined;
+  /** The table has runs of this store, which may lie between two records of a key. */
+  overRuns = false;
   /** Of the last `#leafFor`. */
   #fenced = false;
 

@@ -6,7 +6,8 @@
  * `load` must be called before anything else.
  */
 import { compareKeys } from '../base/bytes.ts';
-import { OP_PUT, RECORD_WORDS } from '../log/record.ts';
+import { createdCell, incrementedCell } from '../codec/counter.ts';
+import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
 import { decodeHandle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
@@ -14,12 +15,13 @@ import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
 import { FOUND as TREE_FOUND, MISS as TREE_MISS, TreeLookup } from '../tree/tree-lookup.ts';
 import { existenceDelta } from './existence.ts';
+import { BASE_NOTHING, baseVersion, incrementBase } from './increments.ts';
 import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import { OverTreeCursor } from './over-tree-cursor.ts';
 import type { RecordIndex } from './record-index.ts';
 import { fewLayers } from './run-layers.ts';
-import type { FoundEntry } from './run.ts';
+import type { FoundEntry, Run } from './run.ts';
 import { idKey } from './system-stores.ts';
 import type { RunContext } from './tree-run.ts';
 import type { Root, View } from './view.ts';
@@ -41,6 +43,7 @@ export class SnapshotReader {
   cellStart = 0;
   cellEnd = 0;
   version = 0;
+  #address = 0;
   readonly #runFound: FoundEntry = { cellBytes: NO_BYTES, cellStart: 0, cellEnd: 0, version: 0, removed: false };
 
   constructor(cache: ImageCache) {
@@ -85,6 +88,8 @@ export class SnapshotReader {
     const tables = view.tables;
     for (let i = fromTable; i < tables.length; i++) {
       const answer = this.#findInTable(tables[i] as MemoryTable, snapshot, storeId, key, start, end);
+      if (answer === INCREMENT)
+        return this.#findTotal(view, snapshot, storeId, key, start, end, waits, i, this.#address);
       if (answer !== NOT_HERE) return answer;
     }
     const tree = this.tree(view.root, storeId);
@@ -133,7 +138,7 @@ export class SnapshotReader {
     key: Uint8Array,
     start: number,
     end: number,
-  ): ReadResult | typeof NOT_HERE {
+  ): ReadResult | typeof NOT_HERE | typeof INCREMENT {
     if (snapshot <= table.baseNumber) return NOT_HERE;
     const index = table.store(storeId);
     const runs = table.runs(storeId);
@@ -168,15 +173,81 @@ export class SnapshotReader {
     return FOUND;
   }
 
-  #takeRecord(index: RecordIndex, address: number, version: number): ReadResult {
+  #takeRecord(index: RecordIndex, address: number, version: number): ReadResult | typeof INCREMENT {
     const words = index.arena.words;
     const word0 = words[address] as number;
-    if ((word0 & 0xff) !== OP_PUT) return ABSENT;
+    if ((word0 & 0xff) !== OP_PUT) {
+      this.#address = address;
+      return (word0 & 0xff) === OP_INCREMENT ? INCREMENT : ABSENT;
+    }
     this.cellBytes = index.arena.bytes;
     this.cellStart = (address + RECORD_WORDS + (((word0 >>> 16) + 3) >>> 2)) * 4;
     this.cellEnd = this.cellStart + (words[address + 1] as number);
     this.version = version;
     return FOUND;
+  }
+
+  /** The increment at `address` of a table, added to what it meets there and below. */
+  #findTotal(
+    view: View,
+    snapshot: number,
+    storeId: number,
+    key: Uint8Array,
+    start: number,
+    end: number,
+    waits: boolean,
+    atTable: number,
+    address: number,
+  ): ReadResult {
+    const index = (view.tables[atTable] as MemoryTable).store(storeId) as RecordIndex;
+    const answer = this.#findBase(view, snapshot, storeId, key, start, end, waits, atTable, address);
+    if (answer === NOT_LOADED) return NOT_LOADED;
+    const { arena } = index;
+    const from = arena.cellStart(address);
+    const { cellBytes, cellStart, cellEnd } = this;
+    const cell =
+      answer === FOUND
+        ? incrementedCell(cellBytes, cellStart, cellEnd, arena.bytes, from, from + arena.cellLength(address))
+        : createdCell(arena.bytes, from, from + arena.cellLength(address));
+    if (cell === undefined) return ABSENT;
+    this.cellBytes = cell;
+    this.cellStart = 0;
+    this.cellEnd = cell.length;
+    this.version = index.baseNumber + (arena.words[address + 2] as number);
+    return FOUND;
+  }
+
+  /** What the increment at `address` is added to: see increments.ts. */
+  #findBase(
+    view: View,
+    snapshot: number,
+    storeId: number,
+    key: Uint8Array,
+    start: number,
+    end: number,
+    waits: boolean,
+    atTable: number,
+    address: number,
+  ): ReadResult {
+    const table = view.tables[atTable] as MemoryTable;
+    const index = table.store(storeId) as RecordIndex;
+    const { words } = index.arena;
+    const base = incrementBase(words, address);
+    const version = index.baseNumber + (words[address + 2] as number);
+    const runs = index.overRuns ? table.runs(storeId) : NO_RUNS;
+    const above = runs.length === 0 ? 0 : baseVersion(index, base, key, start, end, version);
+    for (const run of runs) {
+      if (run.number >= version || !run.mayContain(key, start, end)) continue;
+      if (run.number <= above) break;
+      const step = run.find(key, start, end, this.#runFound);
+      if (step === MISS) return NOT_LOADED;
+      if (step === AT) return this.#takeRunEntry();
+    }
+    if (base === 0) return this.find(view, snapshot, storeId, key, start, end, waits, atTable + 1);
+    if (base === BASE_NOTHING) return ABSENT;
+    const answer = this.#takeRecord(index, base, index.baseNumber + (words[base + 2] as number));
+    if (answer !== INCREMENT) return answer;
+    return this.#findTotal(view, snapshot, storeId, key, start, end, waits, atTable, base);
   }
 
   /** Layers of a store for a merged cursor, newest first. */
@@ -295,6 +366,9 @@ export class SnapshotReader {
 
 /** This layer says nothing about the key. */
 const NOT_HERE = 3;
+/** The record at `#address` is an increment. */
+const INCREMENT = 4;
+const NO_RUNS: readonly Run[] = [];
 
 function later(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
   if (a === undefined) return b;

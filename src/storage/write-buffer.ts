@@ -9,11 +9,15 @@
  *  2. A replaced record is turned into OP_NOOP when the index exists and no mark protects it; its RECORD_KNOWN and
  *     RECORD_EXISTED then pass to the record that replaced it: they speak of the time before the transaction.
  *  3. Words 2 and 3 stay zero. Every version reads as `PENDING_NUMBER`, above all numbers of the log.
- *  4. Addresses and cursors are void after `truncate`, `reset` or release.
+ *  4. An increment is added in place to the key's record where there is one. So one in the section is blind: no record of
+ *     its key stands before it. What a mark protects gets its counters back by `#undo`.
+ *  5. Addresses and cursors are void after `truncate`, `reset` or release.
  */
 import { assert } from '../base/assert.ts';
 import { compareKeys } from '../base/bytes.ts';
+import { addAmounts, createdCell, INCREMENT_HEAD_BYTES, slotsOfCell } from '../codec/counter.ts';
 import {
+  OP_INCREMENT,
   OP_NOOP,
   OP_PUT,
   OP_RANGE_REMOVE,
@@ -35,6 +39,23 @@ const FRESH_ARENA_BYTES = 4096;
 const FRESH_LEAVES = 8;
 const EXISTENCE = (RECORD_KNOWN | RECORD_EXISTED) << 8;
 
+/** A place to come back to. */
+export interface BufferMark {
+  readonly words: number;
+  /** Entries of the undo list. */
+  readonly undo: number;
+}
+
+/** Counters as they were before an increment in place. */
+interface Undo {
+  readonly address: number;
+  /** Place in the cell, and what was there. */
+  readonly at: number;
+  readonly before: Uint8Array;
+}
+
+const NO_UNDO: Undo[] = [];
+
 export class WriteBuffer {
   storeId = 0;
   readonly arena: RecordArena;
@@ -47,6 +68,7 @@ export class WriteBuffer {
   #indexed = false;
   /** Records before this word are not changed in place: a mark may come back to them. */
   #protectedWords = FIRST_ADDRESS;
+  #undo: Undo[] = NO_UNDO;
 
   constructor(arenaBytes = FRESH_ARENA_BYTES) {
     this.arena = new RecordArena(new ArrayBuffer(arenaBytes), true);
@@ -73,6 +95,34 @@ export class WriteBuffer {
     const address = this.arena.appendRecord(OP_REMOVE, flags, key, keyStart, keyEnd, NO_CELL, 0, 0);
     this.#added(address);
     return address;
+  }
+
+  /** Adds the increment `cell` (codec/counter.ts). What the transaction did not change itself stays unread. */
+  increment(key: Uint8Array, keyStart: number, keyEnd: number, cell: Uint8Array): void {
+    // The index, though a blind write: two increments of a key would be one after another in the section.
+    const older = this.index.find(key, keyStart, keyEnd, Infinity);
+    const op = older === 0 ? OP_NOOP : (this.arena.words[older] as number) & 0xff;
+    if (op === OP_PUT || op === OP_INCREMENT) this.#addInPlace(older, op, cell);
+    else if (op === OP_REMOVE || this.covers(key, keyStart, keyEnd)) {
+      const created = createdCell(cell, 0, cell.length);
+      if (created !== undefined) this.put(key, keyStart, keyEnd, created, 0, created.length);
+    } else {
+      this.#added(this.arena.appendRecord(OP_INCREMENT, 0, key, keyStart, keyEnd, cell, 0, cell.length));
+    }
+  }
+
+  #addInPlace(address: number, op: number, increment: Uint8Array): void {
+    const { arena } = this;
+    const byteLength = increment.length - INCREMENT_HEAD_BYTES;
+    const start = arena.cellStart(address);
+    const end = start + arena.cellLength(address);
+    const at = op === OP_PUT ? slotsOfCell(arena.bytes, start, end, byteLength) : start + INCREMENT_HEAD_BYTES;
+    if (address < this.#protectedWords) {
+      if (this.#undo === NO_UNDO) this.#undo = [];
+      this.#undo.push({ address, at: at - start, before: arena.bytes.slice(at, at + byteLength) });
+    }
+    addAmounts(arena.bytes, at, increment, 0, increment.length);
+    (this.#index as RecordIndex).changes++;
   }
 
   /** Takes in a record that was written in place (`arena.reserve`, `arena.finish`): any op but OP_RANGE_REMOVE. */
@@ -147,16 +197,17 @@ export class WriteBuffer {
   // ---- marks ----
 
   /** A place to come back to by `truncate`. What is there now is not changed in place from here on. */
-  mark(): number {
+  mark(): BufferMark {
     this.#protectedWords = this.arena.usedWords;
-    return this.arena.usedWords;
+    return { words: this.arena.usedWords, undo: this.#undo.length };
   }
 
   /** Undoes everything since the mark. The index is built anew at the next read. */
-  truncate(mark: number): void {
+  truncate({ words: mark, undo }: BufferMark): void {
+    this.#protectedWords = mark;
+    this.#undoDownTo(undo);
     if (mark === this.arena.usedWords) return;
     this.arena.truncate(mark);
-    this.#protectedWords = mark;
     this.recordCount = 0;
     this.rangeRemovals = 0;
     for (let at = FIRST_ADDRESS; at < mark; at = this.arena.after(at)) {
@@ -166,12 +217,21 @@ export class WriteBuffer {
     this.#dropIndex();
   }
 
+  #undoDownTo(count: number): void {
+    while (this.#undo.length > count) {
+      const { address, at, before } = this.#undo.pop() as Undo;
+      this.arena.bytes.set(before, this.arena.cellStart(address) + at);
+      if (this.#indexed) (this.#index as RecordIndex).changes++;
+    }
+  }
+
   /** Empty, memory kept. */
   reset(): void {
     this.arena.reset();
     this.recordCount = 0;
     this.rangeRemovals = 0;
     this.#protectedWords = FIRST_ADDRESS;
+    this.#undo = NO_UNDO;
     this.#dropIndex();
   }
 

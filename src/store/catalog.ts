@@ -62,9 +62,10 @@ export function toNameBytes(name: string): Uint8Array {
 }
 
 export function toStoredShape(definition: AnyDefinition): StoredShape {
-  const { keySpec, values, raw, unique } = definition;
+  const { keySpec, values, raw, unique, counter } = definition;
   const indexes = definition.indexes.map((index) => toStoredIndex(index, 0));
-  return { key: keySpec.definition, values, raw, unique, indexes };
+  const shape = { key: keySpec.definition, values, raw, unique, indexes };
+  return counter === undefined ? shape : { ...shape, counter };
 }
 
 /** The indexes of a store, with the functions that a definition brings along; undefined where it has none. */
@@ -241,9 +242,10 @@ export class Catalog {
 
   /** Equal for equal shapes of the same name. */
   #fingerprint(name: string, shape: StoredShape): string {
-    const { key, values, raw, unique } = shape;
+    const { key, values, raw, unique, counter } = shape;
+    const beside = counter === undefined ? {} : { counter };
     const indexes = shape.indexes.map((index) => ({ ...index, id: 0 }));
-    const plain = encodeStoreDefinition({ key, values, raw, unique, indexes, name, id: 0, generation: 0 });
+    const plain = encodeStoreDefinition({ key, values, raw, unique, indexes, ...beside, name, id: 0, generation: 0 });
     return Buffer.from(plain).toString('latin1');
   }
 }
@@ -266,5 +268,8 @@ export function toDefinition(name: string, stored: StoredShape): AnyDefinition {
 function toPlainDefinition(name: string, stored: StoredShape, indexes: readonly IndexDefinition[] = []): AnyDefinition {
   const values = stored.values === 'separate' ? 'separate' : 'inline';
   const keySpec = compileKeySpec(stored.key);
-  return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, stored.raw, { indexes });
+  return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, stored.raw, {
+    indexes,
+    counter: stored.counter,
+  });
 }

@@ -50,6 +50,16 @@ export interface CompositeStoreShape<K, R extends FieldOf<K>> extends StoreShape
   readonly rideOn?: readonly R[];
 }
 
+/**
+ * Values are counters: 64-bit integers that `increment` adds to, wrapping round. `true`: they are read as numbers (beyond
+ * 2 ** 53 the nearest one); 'bigint': as bigints, always exact.
+ */
+export type CounterOption<V> = [V] extends [number]
+  ? { readonly counter?: true }
+  : [V] extends [bigint]
+    ? { readonly counter?: 'bigint' }
+    : { readonly counter?: undefined };
+
 /** Values are bytes (`Uint8Array`), kept as they are. */
 export interface RawValues {
   readonly raw: true;
@@ -81,6 +91,7 @@ export interface DefinitionExtras {
   readonly indexes?: readonly IndexDefinition[];
   readonly keySchema?: StandardSchema | undefined;
   readonly valueSchema?: StandardSchema | undefined;
+  readonly counter?: true | 'bigint' | undefined;
 }
 
 /** The types that a definition carries. */
@@ -104,6 +115,8 @@ export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
   readonly indexes: readonly IndexDefinition[];
   readonly keySchema: StandardSchema | undefined;
   readonly valueSchema: StandardSchema | undefined;
+  /** Whether values are counters, and how they are read; undefined where they are not. */
+  readonly counter: true | 'bigint' | undefined;
   /** Carries the types alone. */
   declare readonly types: StoreTypes<K, V, R, I>;
 
@@ -113,9 +126,10 @@ export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
     keySpec: KeySpec<K>,
     values: ValuePlacement,
     raw: boolean,
-    { indexes = [], keySchema, valueSchema }: DefinitionExtras = {},
+    { indexes = [], keySchema, valueSchema, counter }: DefinitionExtras = {},
   ) {
     this.name = name;
+    this.counter = counter;
     this.keySpec = keySpec;
     this.values = values;
     this.raw = raw;
@@ -200,11 +214,12 @@ export function defineStore<
 ): StoreDefinition<KeyValue, SchemaOutput<VS>, never, I>;
 export function defineStore<K extends KeyValue, V>(
   name: string,
-  shape?: ScalarStoreShape & NoSchemas & WithIndexes<IndexInputs<K, V>> & RawOrNot<V>,
+  shape?: ScalarStoreShape & NoSchemas & CounterOption<V> & WithIndexes<IndexInputs<K, V>> & RawOrNot<V>,
 ): StoreDefinition<K, V, never, IndexInputs<K, V>>;
 export function defineStore<K extends object, V>(
   name: string,
   shape: CompositeStoreShape<K, never> & { readonly rideOn?: undefined } & NoSchemas &
+    CounterOption<V> &
     WithIndexes<IndexInputs<K, V>> &
     RawOrNot<V>,
 ): StoreDefinition<K, V, never, IndexInputs<K, V>>;
@@ -213,6 +228,8 @@ export function defineStore<K extends object, V, R extends FieldOf<K> = FieldOf<
   shape: {
     readonly key: readonly KeyFieldInput<SortableFieldOf<K>>[];
     readonly rideOn: readonly R[];
+    /** Ride-on fields that are counters: integers that `increment` adds to; 0 where a key does not give them. */
+    readonly counters?: readonly R[];
   } & StoreShape &
     NoSchemas &
     WithIndexes<IndexInputs<K, V>> &
@@ -228,14 +245,23 @@ export function defineStore(name: string, shape: unknown = {}): StoreDefinition<
   if (typeof raw !== 'boolean') refuse(name, `raw is true or false, not ${show(raw)}`);
   if (unique === false) refuse(name, 'stores with equal keys (unique: false) are not in this version');
   if (unique !== true) refuse(name, `unique is true, not ${show(unique)}`);
-  const keySpec = compileKey(name, given.key, given.rideOn);
-  return new StoreDefinition<unknown, unknown, string, unknown>(
-    name,
-    keySpec,
-    values,
-    raw,
-    compileExtras(name, given, keySpec),
-  );
+  const keySpec = compileKey(name, given.key, given.rideOn, given.counters);
+  const counter = mustBeCounter(name, given, values, raw);
+  const extras = { ...compileExtras(name, given, keySpec), counter };
+  return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, raw, extras);
+}
+
+function mustBeCounter(name: string, given: LooseShape, values: unknown, raw: boolean): true | 'bigint' | undefined {
+  const { counter, rideOn } = given;
+  if (counter === undefined) return undefined;
+  if (counter !== true && counter !== 'bigint') refuse(name, `counter is true or 'bigint', not ${show(counter)}`);
+  if (raw) refuse(name, 'counter and raw do not go together: values are counters or bytes');
+  if (values === 'separate') refuse(name, "counter and values: 'separate' do not go together: counters stand in place");
+  if (rideOn !== undefined) {
+    refuse(name, 'counter and rideOn do not go together: name ride-on fields that are counters in counters');
+  }
+  if (given.indexes !== undefined) refuse(name, 'counter and indexes do not go together: increments are blind');
+  return counter;
 }
 
 /** Throws `InvalidArgumentError` or `LimitExceededError` for what cannot name a store. */
@@ -261,9 +287,22 @@ interface LooseShape {
   readonly indexes?: unknown;
   readonly keySchema?: unknown;
   readonly value?: unknown;
+  readonly counter?: unknown;
+  readonly counters?: unknown;
 }
 
-const SHAPE_OPTIONS: readonly string[] = ['key', 'rideOn', 'values', 'raw', 'unique', 'indexes', 'keySchema', 'value'];
+const SHAPE_OPTIONS: readonly string[] = [
+  'key',
+  'rideOn',
+  'values',
+  'raw',
+  'unique',
+  'indexes',
+  'keySchema',
+  'value',
+  'counter',
+  'counters',
+];
 
 function mustBeShape(shape: unknown, name: string): LooseShape {
   if (typeof shape !== 'object' || shape === null || Array.isArray(shape)) {
@@ -290,7 +329,7 @@ function compileExtras(name: string, given: LooseShape, keySpec: KeySpec): Defin
   }
 }
 
-function compileKey(name: string, key: unknown, rideOn: unknown): KeySpec {
+function compileKey(name: string, key: unknown, rideOn: unknown, counters: unknown): KeySpec {
   const isOrder = typeof key === 'object' && key !== null && !Array.isArray(key) && 'order' in key;
   if (key !== undefined && !Array.isArray(key) && !isOrder) {
     refuse(name, `key is a list of fields (or { order } for a key of one value), found ${describeValue(key)}`);
@@ -299,10 +338,14 @@ function compileKey(name: string, key: unknown, rideOn: unknown): KeySpec {
   if (rideOn !== undefined && !(Array.isArray(rideOn) && rideOn.every((field) => typeof field === 'string'))) {
     refuse(name, 'rideOn is a list of field names');
   }
+  if (counters !== undefined && !(Array.isArray(counters) && counters.every((field) => typeof field === 'string'))) {
+    refuse(name, 'counters is a list of names of ride-on fields');
+  }
   try {
     const definition = keySpecDefinition(
       key as Parameters<typeof keySpecDefinition>[0],
       rideOn as string[] | undefined,
+      counters as string[] | undefined,
     );
     return compileKeySpec(definition);
   } catch (error) {

@@ -18,6 +18,10 @@ export interface StoreInfo {
   /** Values are bytes. */
   readonly raw: boolean;
   readonly unique: boolean;
+  /** Values are counters, read as numbers (true) or bigints; left out where they are not. */
+  readonly counter?: true | 'bigint';
+  /** Ride-on fields that are counters; left out where there are none. */
+  readonly counters?: readonly string[];
 }
 
 export interface StoreDescription extends StoreInfo {
@@ -26,7 +30,7 @@ export interface StoreDescription extends StoreInfo {
 }
 
 export function toStoreInfo(entry: CatalogEntry): StoreInfo {
-  const { name, key, values, raw, unique } = entry.stored;
+  const { name, key, values, raw, unique, counter } = entry.stored;
   return {
     name,
     key: key.fields?.map(({ name: field, descending }) => ({ field, order: descending ? 'desc' : 'asc' })),
@@ -35,6 +39,8 @@ export function toStoreInfo(entry: CatalogEntry): StoreInfo {
     values: values === 'separate' ? 'separate' : 'inline',
     raw,
     unique,
+    ...(counter === undefined ? {} : { counter }),
+    ...(key.counters === undefined ? {} : { counters: [...key.counters] }),
   };
 }
 

@@ -3,7 +3,7 @@
  * scratch memory shared by the stores of the database and is valid until the next encoding.
  */
 import { readU16, readU32, writeU16 } from '../base/bytes.ts';
-import { CorruptionError } from '../base/errors.ts';
+import { CorruptionError, InvalidArgumentError, InvalidValueError } from '../base/errors.ts';
 import {
   CELL_RIDE_ON,
   CELL_SEPARATE,
@@ -11,17 +11,19 @@ import {
   cellValueStart,
   VALUE_REFERENCE_BYTES,
 } from '../codec/cell.ts';
-import type { KeySpec } from '../codec/key-spec.ts';
-import { KeyWriter } from '../codec/tuple.ts';
 import {
-  decodeRawBytes,
-  decodeValue,
-  decodeValueList,
-  decodeValueWithin,
-  encodeRawBytes,
-  encodeValue,
-  encodeValueList,
-} from '../codec/value.ts';
+  COUNTER_BYTES,
+  fitsCounter,
+  INCREMENT_CREATES,
+  INCREMENT_HEAD_BYTES,
+  readBigCounter,
+  readCounter,
+  writeCounter,
+} from '../codec/counter.ts';
+import type { KeySpec } from '../codec/key-spec.ts';
+import { describeValue } from '../codec/text.ts';
+import { KeyWriter } from '../codec/tuple.ts';
+import { decodeRawBytes, decodeValue, decodeValueWithin, encodeRawBytes, encodeValue } from '../codec/value.ts';
 import type { EntryBlock } from '../node/entry-block.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import type { StoreDefinition } from './define-store.ts';
@@ -60,6 +62,10 @@ export class StoreCodec {
   readonly #rideOn: readonly string[];
   readonly #raw: boolean;
   readonly #flags: number;
+  readonly #counter: true | 'bigint' | undefined;
+  readonly #counters: readonly string[];
+  /** An increment of this store, encoded into again and again; empty where there are no counters. */
+  readonly #increment: Uint8Array;
 
   #copier: ((value: unknown) => unknown) | undefined;
 
@@ -69,6 +75,10 @@ export class StoreCodec {
     this.hasRideOn = definition.keySpec.hasRideOn;
     this.#rideOn = definition.keySpec.definition.rideOn;
     this.#raw = definition.raw;
+    this.#counter = definition.counter;
+    this.#counters = definition.keySpec.definition.counters ?? [];
+    const slots = this.#counter === undefined ? this.#counters.length : 1;
+    this.#increment = new Uint8Array(slots === 0 ? 0 : INCREMENT_HEAD_BYTES + slots * COUNTER_BYTES);
     this.#flags = (this.hasRideOn ? CELL_RIDE_ON : 0) | (definition.values === 'separate' ? CELL_WANTS_SEPARATE : 0);
   }
 
@@ -107,10 +117,33 @@ export class StoreCodec {
     } else {
       writer.length = 1;
     }
-    if (this.#raw) encodeRawBytes(value, writer);
+    if (this.#counter !== undefined) writer.appendBytes(counterBytes(value, this.#counter));
+    else if (this.#raw) encodeRawBytes(value, writer);
     else encodeValue(value, writer, registry);
     writer.bytes[0] = this.#flags;
     if (this.hasRideOn) writeU16(writer.bytes, 1, rideEnd - RIDE_ON_AT);
+  }
+
+  /**
+   * The increment by an amount (1 where it is not given) or, in a store whose counters are ride-on fields, by amounts under
+   * their names. Valid until the next one.
+   */
+  encodeIncrement(by: unknown): Uint8Array {
+    const increment = this.#increment;
+    if (this.#counter !== undefined) {
+      increment[0] = INCREMENT_CREATES;
+      writeCounter(increment, INCREMENT_HEAD_BYTES, mustBeAmount(by === undefined ? 1 : by, 'amount'));
+      return increment;
+    }
+    const counters = this.#counters;
+    if (counters.length === 0) throw new InvalidArgumentError('increment: the store has no counters');
+    const amounts = mustBeAmounts(by, counters);
+    for (const [i, name] of counters.entries()) {
+      const amount = amounts[name];
+      const at = INCREMENT_HEAD_BYTES + i * COUNTER_BYTES;
+      writeCounter(increment, at, amount === undefined ? 0 : mustBeAmount(amount, `amount of '${name}'`));
+    }
+    return increment;
   }
 
   get cellBytes(): Uint8Array {
@@ -153,7 +186,7 @@ export class StoreCodec {
     }
     const { writer } = this.shapes;
     writer.length = 0;
-    encodeValueList(this.#rideOn, merged, writer, 'ride-on field');
+    this.keySpec.encodeRideOn(merged, writer);
     const value = cell ?? old.subarray(start, end);
     const valueStart = cellValueStart(value, 0);
     const rideOn = writer.bytes.subarray(0, writer.length);
@@ -188,6 +221,7 @@ export class StoreCodec {
   readValue(cell: Uint8Array, start: number, end: number): unknown {
     const valueStart = cellValueStart(cell, start);
     if (valueStart > end) throw new CorruptionError('a cell ends before its value');
+    if (this.#counter !== undefined) return readCounterValue(cell, valueStart, end, this.#counter);
     return this.#raw ? decodeRawBytes(cell, valueStart, end) : decodeValue(cell, valueStart, end, this.shapes.registry);
   }
 
@@ -219,6 +253,7 @@ export class StoreCodec {
   readValueWithin(cell: Uint8Array, start: number, end: number, text: string, textFrom: number): unknown {
     const valueStart = cellValueStart(cell, start);
     if (valueStart > end) throw new CorruptionError('a cell ends before its value');
+    if (this.#counter !== undefined) return readCounterValue(cell, valueStart, end, this.#counter);
     if (this.#raw) return decodeRawBytes(cell, valueStart, end);
     return decodeValueWithin(cell, valueStart, end, this.shapes.registry, text, textFrom);
   }
@@ -228,9 +263,9 @@ export class StoreCodec {
     return this.#raw ? bytes : decodeValue(bytes, 0, bytes.length, this.shapes.registry);
   }
 
-  #readRideOn(cell: Uint8Array, start: number, end: number): unknown[] {
+  #readRideOn(cell: Uint8Array, start: number, end: number): readonly unknown[] {
     const rideEnd = this.#rideOnEnd(cell, start, end);
-    return decodeValueList(cell, start + RIDE_ON_AT, rideEnd, this.#rideOn.length);
+    return this.keySpec.decodeRideOn(cell, start + RIDE_ON_AT, rideEnd);
   }
 
   #rideOnEnd(cell: Uint8Array, start: number, end: number): number {
@@ -240,4 +275,44 @@ export class StoreCodec {
     }
     return rideEnd;
   }
+}
+
+const counterSlot = new Uint8Array(COUNTER_BYTES);
+
+/** A counter's value as bytes, until the next call. */
+function counterBytes(value: unknown, form: true | 'bigint'): Uint8Array {
+  const fits = form === true ? Number.isSafeInteger(value) : typeof value === 'bigint' && fitsCounter(value);
+  if (!fits) {
+    const found = describeValue(value);
+    const wanted = form === true ? 'a safe integer' : 'a bigint of 64 bits';
+    throw new InvalidValueError(`value: this store keeps counters and needs ${wanted}, found ${found}`, {
+      details: { path: 'value', found },
+    });
+  }
+  writeCounter(counterSlot, 0, value as number | bigint);
+  return counterSlot;
+}
+
+function readCounterValue(cell: Uint8Array, start: number, end: number, form: true | 'bigint'): number | bigint {
+  if (end - start !== COUNTER_BYTES) throw new CorruptionError('the value of a counter is not 8 bytes long');
+  return form === true ? readCounter(cell, start) : readBigCounter(cell, start);
+}
+
+function mustBeAmount(amount: unknown, what: string): number | bigint {
+  if (typeof amount === 'bigint' ? fitsCounter(amount) : Number.isSafeInteger(amount)) return amount as number | bigint;
+  throw new InvalidArgumentError(
+    `increment: the ${what} is a safe integer or a bigint of 64 bits, not ${describeValue(amount)}`,
+  );
+}
+
+function mustBeAmounts(by: unknown, counters: readonly string[]): Readonly<Record<string, unknown>> {
+  if (typeof by !== 'object' || by === null || Array.isArray(by)) {
+    throw new InvalidArgumentError(`increment: amounts under the names of counters are needed: ${counters.join(', ')}`);
+  }
+  for (const name of Object.keys(by)) {
+    if (!counters.includes(name)) {
+      throw new InvalidArgumentError(`increment: there is no counter '${name}'; there are: ${counters.join(', ')}`);
+    }
+  }
+  return by as Record<string, unknown>;
 }

@@ -259,6 +259,27 @@ export class StoreCore {
     return copyBytes(foundBytes, foundStart, foundEnd);
   }
 
+  /** Adds to counters, blind. */
+  increment(key: unknown, by: unknown): void {
+    const { codec } = this;
+    this.mustBeWritable();
+    const increment = codec.encodeIncrement(by);
+    if (this.indexSet !== undefined) this.#mustNotBeIndexed(this.indexSet);
+    codec.encodeKey(key);
+    this.etx.increment(this.storeId, codec.keyBytes, 0, codec.keyLength, increment);
+  }
+
+  /** A blind change cannot keep an index of what it changes. */
+  #mustNotBeIndexed({ all }: IndexSet): void {
+    const counters = this.codec.keySpec.definition.counters ?? [];
+    for (const { stored } of all) {
+      if (stored.fields?.every((field) => !counters.includes(field.name)) === true) continue;
+      throw new InvalidArgumentError(
+        `store '${this.name}': increment is blind, and index '${stored.name}' may be made of its counters; use updateKey`,
+      );
+    }
+  }
+
   finishAddEncoded(found: FindResult): boolean {
     const { codec } = this;
     return this.finishAdd(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);

@@ -18,3 +18,20 @@ export interface Entry<K, V> {
   /** The number of the transaction that changed the entry last; 0 where that is the one that reads. */
   readonly version: number;
 }
+
+/**
+ * What `increment` takes behind the key: an amount in a store of counters (1 where it is left out), amounts by name where
+ * ride-on fields are counters.
+ */
+export type IncrementBy<K, V, R extends string> = unknown extends V
+  ? [by?: number | bigint | Readonly<Record<string, number | bigint>>]
+  : [R] extends [never]
+    ? [V] extends [number | bigint]
+      ? [amount?: number | bigint]
+      : [never]
+    : [amounts: { readonly [F in CounterFieldOf<K, R>]?: number | bigint }];
+
+/** Ride-on fields that may be counters. */
+type CounterFieldOf<K, R extends string> = {
+  [F in R & keyof K]: [K[F]] extends [number | undefined] ? F : never;
+}[R & keyof K];

@@ -12,7 +12,7 @@ import { openIndex } from './open-index.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
 import { HOT, type StoreCore } from './store-core.ts';
-import type { Entry, Item, LookupKey } from './store-types.ts';
+import type { Entry, IncrementBy, Item, LookupKey } from './store-types.ts';
 import { TxIndex } from './tx-index.ts';
 
 const TRUE = Promise.resolve(true);
@@ -144,6 +144,16 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
    */
   put(key: K, value: V): void {
     this.#core.put(key, value);
+  }
+
+  /**
+   * Adds to counters, blind: it reads nothing, so it never conflicts with another increment, and answers nothing. In a store
+   * of counters (`counter`) an absent key gets an entry with the amount; where ride-on fields are counters it stays absent.
+   * Sums wrap round at 64 bits. In a transaction so large that this store's changes were spilled, the key is read after all.
+   * `InvalidArgumentError` in a store without counters, or for an amount that is no integer.
+   */
+  increment(key: LookupKey<K, R>, ...by: IncrementBy<K, V, R>): void {
+    this.#core.increment(key, by[0]);
   }
 
   /** Replaces the value; false, and nothing changed, where the key is absent. Ride-on fields not given stay as they are. */

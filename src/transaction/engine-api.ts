@@ -21,6 +21,11 @@ export interface BeginOptions {
   readonly at?: string;
 }
 
+/** Handed out by `savepoint`, handed back to `rollbackTo`. */
+export interface EngineSavepoint {
+  readonly transactionSnapshot: number;
+}
+
 export interface EngineTransaction {
   /** Stable text form of the transaction id, for `resolve`. */
   readonly id: string;
@@ -64,6 +69,12 @@ export interface EngineTransaction {
     existed: boolean | undefined,
   ): void;
   remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void;
+  /**
+   * Adds to counters, blind: `increment` is one of codec/counter.ts, of one length for all increments of a store. A key that
+   * is absent stays so unless the increment says that it creates. Where the store's changes were spilled it is not blind: the
+   * key is read and noted.
+   */
+  increment(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void;
   /** Removes every key in [lower, upper); undefined is unbounded. Blind. */
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void;
 
@@ -73,7 +84,7 @@ export interface EngineTransaction {
    * transaction changes entries between moves only if the caller seeks again after `changeCount` moved.
    */
   cursor(storeId: number): EntryCursor;
-  /** Grows with every put, remove and removeRange. */
+  /** Grows with every change and every `rollbackTo`. */
   readonly changeCount: number;
   /** Adds [lower, upper) of a store to the read set (no-op for read and noCheck transactions). */
   noteRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void;
@@ -102,6 +113,14 @@ export interface EngineTransaction {
    * a cell. Synced before the commit.
    */
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array;
+
+  /** A place to come back to. Reads, expected rows and listeners are not part of it, nor are definitions of shapes. */
+  savepoint(): EngineSavepoint;
+  /**
+   * Undoes all changes since the savepoint, which may be used again; later ones are void. `InvalidArgumentError` for one that
+   * is void or another transaction's.
+   */
+  rollbackTo(savepoint: EngineSavepoint): void;
 
   onCommit(fn: (number: number) => void): void;
   onRollback(fn: (reason: unknown) => void): void;

@@ -31,11 +31,14 @@ export interface SpillContext {
   readonly values: SegmentWriter;
 }
 
-interface SpilledRun {
+export interface SpilledRun {
   readonly run: TreeRun;
   readonly writer: SegmentWriter;
   readonly sizeBytes: number;
 }
+
+/** The runs there are, to come back to. */
+export type SpillMark = readonly SpilledRun[];
 
 /** The spilled runs of one store in one transaction. */
 export class StoreSpill {
@@ -70,14 +73,28 @@ export class StoreSpill {
     return undefined;
   }
 
-  /** Moves the buffer's records to a run; its range removals stay. */
-  spill(buffer: WriteBuffer): void {
+  /**
+   * Moves the records of `buffer`, in which there are no increments, to a run. Its range removals stay: in `rest`, which is
+   * empty, or the buffer itself. `mayMerge`: no mark holds runs.
+   */
+  spill(buffer: WriteBuffer, rest: WriteBuffer, mayMerge: boolean): void {
     const removals = buffer.removals?.disjoint() ?? [];
     const run = this.#write(buffer.cursor());
-    buffer.reset();
-    for (const range of removals) buffer.clearRange(range.lower, range.upper);
+    if (rest === buffer) buffer.reset();
+    for (const range of removals) rest.clearRange(range.lower, range.upper);
     if (run !== undefined) this.#spilled.unshift(run);
-    if (this.#spilled.length > MAX_OPEN_RUNS) this.#mergeDownTo(1);
+    if (mayMerge && this.#spilled.length > MAX_OPEN_RUNS) this.#mergeDownTo(1);
+  }
+
+  mark(): SpillMark {
+    return [...this.#spilled];
+  }
+
+  /** Removes the runs written since the mark; all where none is given. */
+  rollbackTo(mark: SpillMark = []): void {
+    const later = this.#spilled.filter((one) => !mark.includes(one));
+    this.#spilled = [...mark];
+    for (const one of later) this.#dropLater(one);
   }
 
   /** Everything durable, few enough runs to be adopted. */

@@ -1,5 +1,6 @@
 import {
   AbortedError,
+  InvalidArgumentError,
   LimitExceededError,
   OutcomeUnknownError,
   ReadOnlyError,
@@ -8,25 +9,29 @@ import {
   TransactionEndedError,
 } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID, MAX_KEY_BYTES } from '../base/limits.ts';
+import { assert } from '../base/assert.ts';
 import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
 import { ReadSet } from '../commit/read-set.ts';
 import type { Env, Timer } from '../env/env.ts';
 import { KIND_USER } from '../log/batch.ts';
-import { OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
+import { OP_INCREMENT, OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
 import { fewLayers } from '../storage/run-layers.ts';
 import type { Segments } from '../storage/segments.ts';
 import type { SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
+import { SHAPE_STORE } from '../storage/system-stores.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { appendValue, readValue, readValueSync } from '../storage/value-log.ts';
 import type { View } from '../storage/view.ts';
-import { PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
+import { type BufferMark, PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
 import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import { createdCell, incrementedCell, isIncrementLength } from '../codec/counter.ts';
 import {
   ABSENT,
   type BeginOptions,
+  type EngineSavepoint,
   type EngineTransaction,
   FOUND,
   type FindResult,
@@ -34,7 +39,7 @@ import {
   type TransactionKind,
 } from './engine-api.ts';
 import { countByScan, isAtOrAfter, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
-import { type SpillContext, StoreSpill } from './spill.ts';
+import { type SpillContext, type SpillMark, StoreSpill } from './spill.ts';
 
 /** What a transaction needs of its engine. */
 export interface TransactionHost {
@@ -62,8 +67,28 @@ export interface TransactionHost {
 /** Changes of one store. */
 interface StoreChanges {
   readonly storeId: number;
-  readonly buffer: WriteBuffer;
+  /** Another one after a spill where a savepoint holds the one before. */
+  buffer: WriteBuffer;
   spill: StoreSpill | undefined;
+}
+
+/** What of a store's changes a savepoint comes back to. */
+interface StoreMark {
+  readonly buffer: WriteBuffer;
+  readonly mark: BufferMark;
+  readonly spilled: SpillMark | undefined;
+}
+
+class Savepoint implements EngineSavepoint {
+  readonly transactionSnapshot: number;
+  readonly marks: ReadonlyMap<StoreChanges, StoreMark>;
+  readonly bufferedBytes: number;
+
+  constructor(snapshot: number, marks: ReadonlyMap<StoreChanges, StoreMark>, bufferedBytes: number) {
+    this.transactionSnapshot = snapshot;
+    this.marks = marks;
+    this.bufferedBytes = bufferedBytes;
+  }
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -83,6 +108,8 @@ export class Transaction implements EngineTransaction {
   readonly #reads: ReadSet | undefined;
   readonly #changes: StoreChanges[] = [];
   #foundVersion = -1;
+  #ownAddress = 0;
+  #savepoints: Savepoint[] | undefined;
   #bufferedBytes = 0;
   #counter = 0;
   #state: 'open' | 'committing' | 'committed' | 'rolled back' = 'open';
@@ -146,8 +173,13 @@ export class Transaction implements EngineTransaction {
     const own = this.#changes.length === 0 ? undefined : this.#changesOf(storeId);
     if (own !== undefined) {
       const answer = this.#findOwn(own, key, start, end);
+      if (answer === OWN_INCREMENT) return this.#findTotal(own, this.#ownAddress, key, start, end);
       if (answer !== NOT_OWN) return answer;
     }
+    return this.#findBelow(storeId, key, start, end);
+  }
+
+  #findBelow(storeId: number, key: Uint8Array, start: number, end: number): FindResult {
     const { reader } = this.#host;
     const answer = reader.find(this.view, this.snapshot, storeId, key, start, end, this.waits);
     if (answer === NOT_LOADED) return NOT_LOADED;
@@ -161,13 +193,40 @@ export class Transaction implements EngineTransaction {
     return answer;
   }
 
-  #findOwn(own: StoreChanges, key: Uint8Array, start: number, end: number): FindResult | typeof NOT_OWN {
+  /** An own increment added to what was there before the transaction: that is a read. */
+  #findTotal(own: StoreChanges, address: number, key: Uint8Array, start: number, end: number): FindResult {
+    const answer = this.#findBelow(own.storeId, key, start, end);
+    if (answer === NOT_LOADED) return NOT_LOADED;
+    const { arena } = own.buffer;
+    const from = arena.cellStart(address);
+    const to = from + arena.cellLength(address);
+    const cell =
+      answer === FOUND
+        ? incrementedCell(this.foundBytes, this.foundStart, this.foundEnd, arena.bytes, from, to)
+        : createdCell(arena.bytes, from, to);
+    if (cell === undefined) return ABSENT;
+    this.foundBytes = cell;
+    this.foundStart = 0;
+    this.foundEnd = cell.length;
+    this.#foundVersion = PENDING_NUMBER;
+    return FOUND;
+  }
+
+  #findOwn(
+    own: StoreChanges,
+    key: Uint8Array,
+    start: number,
+    end: number,
+  ): FindResult | typeof NOT_OWN | typeof OWN_INCREMENT {
     const { buffer, spill } = own;
     const address = buffer.find(key, start, end);
     if (address !== 0) {
       const words = buffer.arena.words;
       const word0 = words[address] as number;
-      if ((word0 & 0xff) !== OP_PUT) return ABSENT;
+      if ((word0 & 0xff) !== OP_PUT) {
+        this.#ownAddress = address;
+        return (word0 & 0xff) === OP_INCREMENT ? OWN_INCREMENT : ABSENT;
+      }
       this.foundBytes = buffer.arena.bytes;
       this.foundStart = (address + RECORD_WORDS + (((word0 >>> 16) + 3) >>> 2)) * 4;
       this.foundEnd = this.foundStart + (words[address + 1] as number);
@@ -288,6 +347,48 @@ export class Transaction implements EngineTransaction {
     this.#changed(end - start);
   }
 
+  increment(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void {
+    assert(isIncrementLength(increment.length), 'an increment has whole amounts');
+    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart);
+    if (changes.spill === undefined) changes.buffer.increment(key, keyStart, keyEnd, increment);
+    else this.#incrementNow(changes, key.slice(keyStart, keyEnd), increment);
+    this.#changed(keyEnd - keyStart + increment.length);
+  }
+
+  /** Over runs: they hold no increments. */
+  #incrementNow(changes: StoreChanges, key: Uint8Array, increment: Uint8Array): void {
+    const answer = this.#findWaiting(changes.storeId, key);
+    const cell =
+      answer === FOUND
+        ? incrementedCell(this.foundBytes, this.foundStart, this.foundEnd, increment, 0, increment.length)
+        : createdCell(increment, 0, increment.length);
+    if (cell !== undefined) changes.buffer.put(key, 0, key.length, cell, 0, cell.length);
+  }
+
+  /** Before a spill: increments become what they come to. */
+  #settleIncrements({ storeId, buffer }: StoreChanges): void {
+    const keys: Uint8Array[] = [];
+    const cursor = buffer.cursor();
+    for (let step = cursor.first(); step === AT; step = cursor.next()) {
+      if (cursor.removed && cursor.partial) keys.push(cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd));
+    }
+    for (const key of keys) {
+      const answer = this.#findWaiting(storeId, key);
+      if (answer === FOUND) buffer.put(key, 0, key.length, this.foundBytes, this.foundStart, this.foundEnd);
+      else buffer.remove(key, 0, key.length);
+    }
+  }
+
+  #findWaiting(storeId: number, key: Uint8Array): FindResult {
+    const { waits } = this;
+    this.waits = true;
+    try {
+      return this.find(storeId, key, 0, key.length);
+    } finally {
+      this.waits = waits;
+    }
+  }
+
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
     const changes = this.#mustChangesOf(storeId, lower?.length ?? 0);
     changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
@@ -328,8 +429,12 @@ export class Transaction implements EngineTransaction {
       const { sectionLength } = changes.buffer;
       if (sectionLength < spillBytes / 8 && kept <= spillBytes) break;
       kept -= sectionLength;
+      this.#settleIncrements(changes);
       changes.spill ??= this.#newSpill(changes.storeId);
-      changes.spill.spill(changes.buffer);
+      const { buffer } = changes;
+      const isHeld = this.#savepoints?.some(({ marks }) => marks.get(changes)?.buffer === buffer) ?? false;
+      if (isHeld) changes.buffer = this.#host.buffers.acquire(changes.storeId);
+      changes.spill.spill(buffer, changes.buffer, this.#savepoints === undefined);
     }
   }
 
@@ -351,6 +456,52 @@ export class Transaction implements EngineTransaction {
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
     return this.#valueSegments ?? NO_SEGMENTS;
+  }
+
+  // ---- savepoints ----
+
+  savepoint(): EngineSavepoint {
+    this.#mustBeWritable();
+    const marks = new Map<StoreChanges, StoreMark>();
+    for (const changes of this.#changes) {
+      const { buffer, spill } = changes;
+      marks.set(changes, { buffer, mark: buffer.mark(), spilled: spill?.mark() });
+    }
+    const savepoint = new Savepoint(this.snapshot, marks, this.#bufferedBytes);
+    this.#savepoints ??= [];
+    this.#savepoints.push(savepoint);
+    return savepoint;
+  }
+
+  rollbackTo(savepoint: EngineSavepoint): void {
+    this.#mustBeWritable();
+    const at = this.#savepoints?.indexOf(savepoint as Savepoint) ?? -1;
+    if (this.#savepoints === undefined || at < 0) {
+      throw new InvalidArgumentError(
+        'rollbackTo: the savepoint is not of this transaction, or was made after one that was rolled back to',
+      );
+    }
+    this.#savepoints.length = at + 1;
+    const { marks, bufferedBytes } = savepoint as Savepoint;
+    for (const changes of this.#changes) {
+      // Definitions of shapes are the same whoever writes them, and whose values use them may have been told they are there.
+      if (changes.storeId !== SHAPE_STORE) this.#restore(changes, marks.get(changes));
+    }
+    this.#bufferedBytes = bufferedBytes;
+    this.changeCount++;
+  }
+
+  #restore(changes: StoreChanges, before: StoreMark | undefined): void {
+    if (before === undefined) changes.buffer.reset();
+    else {
+      if (changes.buffer !== before.buffer) {
+        this.#host.buffers.release(changes.buffer);
+        changes.buffer = before.buffer;
+      }
+      changes.buffer.truncate(before.mark);
+    }
+    changes.spill?.rollbackTo(before?.spilled);
+    if (before?.spilled === undefined) changes.spill = undefined;
   }
 
   // ---- ending ----
@@ -550,6 +701,8 @@ export class Transaction implements EngineTransaction {
 
 /** Own changes say nothing about the key. */
 const NOT_OWN = 3;
+/** The own record at `#ownAddress` is an increment. */
+const OWN_INCREMENT = 4;
 
 function existenceFlags(existed: boolean | undefined): number {
   if (existed === undefined) return 0;

@@ -6,6 +6,7 @@
 import { compareBytes } from '../base/bytes.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import { createdCell, incrementedCell } from '../codec/counter.ts';
 import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
 import { copyBytes } from '../node/image-builder.ts';
 import type { ImageCache } from '../node/image-cache.ts';
@@ -26,6 +27,8 @@ export class PendingChange {
   cellEnd = 0;
   version = 0;
   removed = false;
+  /** An increment to be added to the tree's entry: see `EntryCursor`. `overCell` or `overNothing` settles what it is. */
+  partial = false;
   readonly #cursor: EntryCursor | undefined;
   readonly #cache: ImageCache;
   /** Memory that is known not to be the cache's. */
@@ -59,6 +62,7 @@ export class PendingChange {
     this.cellEnd = cursor.cellEnd;
     this.version = cursor.version;
     this.removed = cursor.removed;
+    this.partial = cursor.removed && cursor.partial === true;
     this.#isCopied = false;
     this.#state = HELD;
     if (!this.#isStill(this.cellBytes) || !this.#isStill(this.keyBytes)) this.keep();
@@ -91,6 +95,25 @@ export class PendingChange {
     this.cellStart = 0;
     this.cellEnd = cellLength;
     this.#isCopied = true;
+  }
+
+  /** An increment of an entry that is there. */
+  overCell(bytes: Uint8Array, start: number, end: number): void {
+    this.#become(incrementedCell(bytes, start, end, this.cellBytes, this.cellStart, this.cellEnd));
+  }
+
+  /** An increment of a key that is absent. */
+  overNothing(): void {
+    this.#become(createdCell(this.cellBytes, this.cellStart, this.cellEnd));
+  }
+
+  #become(cell: Uint8Array | undefined): void {
+    this.partial = false;
+    if (cell === undefined) return;
+    this.removed = false;
+    this.cellBytes = cell;
+    this.cellStart = 0;
+    this.cellEnd = cell.length;
   }
 
   /** Whether there is a change with a key less than this bound (undefined: no bound). */

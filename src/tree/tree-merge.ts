@@ -391,6 +391,7 @@ export class TreeMerge {
 
   #putChange(): void {
     const change = this.#change;
+    if (change.partial) change.overNothing();
     if (!change.removed) {
       this.writer.append(
         change.keyBytes,
@@ -418,10 +419,12 @@ export class TreeMerge {
         return this.#close(0);
       }
       if (node.index === node.count) {
+        if (change.partial) change.overNothing();
         if (!change.removed) node.untouched = false;
       } else {
         const found = searchImage(node.views, 0, change.keyBytes, change.keyStart, change.keyEnd);
         this.#takeOld(node, found >= 0 ? found : ~found);
+        if (change.partial) this.#addUp(node, found);
         if (found >= 0) {
           this.#dropOld(node, found, !change.removed);
           node.index = found + 1;
@@ -430,6 +433,16 @@ export class TreeMerge {
       this.#putChange();
     }
     return BREATH;
+  }
+
+  /** The change is an increment: `found` is the old entry under its key, or negative. */
+  #addUp({ views }: MergeNode, found: number): void {
+    if (found < 0) {
+      this.#change.overNothing();
+      return;
+    }
+    const slot = slotsWord(views, 0) + found;
+    this.#change.overCell(views.bytes, (views.u32[slot] as number) >>> 16, (views.u32[slot + 1] as number) >>> 16);
   }
 
   /** Takes over the old entries before `to`, except those in removed ranges. */

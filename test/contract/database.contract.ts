@@ -4,6 +4,7 @@
  */
 import { describe } from 'vitest';
 import { catalogContract } from './database/catalog.contract.ts';
+import { countersContract } from './database/counters.contract.ts';
 import { indexesContract } from './database/indexes.contract.ts';
 import { lifecycleContract } from './database/lifecycle.contract.ts';
 import { orderContract } from './database/order.contract.ts';
@@ -18,6 +19,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     orderContract(open);
     valuesContract(open);
     transactionsContract(open);
+    countersContract(open);
     catalogContract(open);
     indexesContract(open);
     lifecycleContract(open);

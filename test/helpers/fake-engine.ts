@@ -13,14 +13,16 @@ import {
   TimeoutError,
   TransactionEndedError,
 } from '../../src/base/errors.ts';
+import { createdCell, incrementedCell } from '../../src/codec/counter.ts';
 import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
-import { DROPPED_STORE } from '../../src/storage/system-stores.ts';
+import { DROPPED_STORE, SHAPE_STORE } from '../../src/storage/system-stores.ts';
 import {
   ABSENT,
   type BackupReport,
   type BeginOptions,
   type EngineApi,
+  type EngineSavepoint,
   type EngineStats,
   type PinInfo,
   type EngineTransaction,
@@ -46,6 +48,8 @@ interface Range {
 interface Change extends Range {
   /** Put where there is a cell; a removal of the range else. */
   readonly cell: Uint8Array | undefined;
+  /** Added to the entry instead. */
+  readonly increment?: Uint8Array;
 }
 
 type Content = ReadonlyMap<number, readonly Entry[]>;
@@ -85,6 +89,17 @@ function overlap(a: Range, b: Range): boolean {
 }
 
 function apply(entries: Entry[], change: Change, version: number): void {
+  const { increment } = change;
+  if (increment !== undefined) {
+    const key = change.lower as Uint8Array;
+    const entry = entries[position(entries, key)];
+    const old = entry !== undefined && equalBytes(entry.key, key) ? entry.cell : undefined;
+    const cell = old
+      ? incrementedCell(old, 0, old.length, increment, 0, increment.length)
+      : createdCell(increment, 0, increment.length);
+    if (cell !== undefined) apply(entries, { ...change, increment: undefined, cell } as Change, version);
+    return;
+  }
   if (change.cell === undefined) {
     for (let i = entries.length - 1; i >= 0; i--) if (inRange((entries[i] as Entry).key, change)) entries.splice(i, 1);
     return;
@@ -197,6 +212,11 @@ export class FakeEngine implements EngineApi {
   }
 }
 
+interface FakeSavepoint extends EngineSavepoint {
+  readonly changes: number;
+  readonly content: Map<number, Entry[]>;
+}
+
 class FakeTransaction implements EngineTransaction {
   readonly snapshot: number;
   readonly isPinned = false;
@@ -207,7 +227,8 @@ class FakeTransaction implements EngineTransaction {
   foundStart = 0;
   foundEnd = 0;
   foundVersion = 0;
-  readonly content: Map<number, Entry[]>;
+  content: Map<number, Entry[]>;
+  readonly #savepoints: FakeSavepoint[] = [];
   readonly engine: FakeEngine;
   readonly kind: TransactionKind;
   readonly id: string;
@@ -284,6 +305,31 @@ class FakeTransaction implements EngineTransaction {
 
   removeRange(store: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
     this.#change({ store, lower: lower?.slice(), upper: upper?.slice(), cell: undefined });
+  }
+
+  increment(store: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void {
+    const lower = copyBytes(key, keyStart, keyEnd);
+    this.#change({ store, lower, upper: after(lower), cell: undefined, increment: increment.slice() });
+  }
+
+  savepoint(): EngineSavepoint {
+    this.#mustChange();
+    const savepoint = { transactionSnapshot: this.snapshot, changes: this.#changes.length, content: new Map() };
+    for (const [store, entries] of this.content) savepoint.content.set(store, entries.slice());
+    this.#savepoints.push(savepoint);
+    return savepoint;
+  }
+
+  rollbackTo(savepoint: EngineSavepoint): void {
+    this.#mustChange();
+    const at = this.#savepoints.indexOf(savepoint as FakeSavepoint);
+    if (at < 0) throw new InvalidArgumentError('the savepoint is void');
+    this.#savepoints.length = at + 1;
+    const { changes, content } = savepoint as FakeSavepoint;
+    const shapes = this.#changes.splice(changes).filter((change) => change.store === SHAPE_STORE);
+    this.content = new Map([...content].map(([store, entries]) => [store, entries.slice()]));
+    for (const change of shapes) this.#change(change);
+    this.changeCount++;
   }
 
   cursor(storeId: number): EntryCursor {
@@ -402,9 +448,13 @@ class FakeTransaction implements EngineTransaction {
     }
   }
 
-  #change(change: Change): void {
+  #mustChange(): void {
     this.#mustBeOpen();
     if (this.kind !== 'write') throw new ReadOnlyError('the transaction is for reading only');
+  }
+
+  #change(change: Change): void {
+    this.#mustChange();
     if (!this.#own.has(change.store)) this.content.set(change.store, this.entries(change.store).slice());
     this.#own.add(change.store);
     apply(this.content.get(change.store) as Entry[], change, 0);

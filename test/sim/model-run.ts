@@ -4,6 +4,8 @@
  * must be one that the model explains. A function of its seed: the simulated world brings the interleavings and the misses.
  */
 import { ConflictError, SnapshotTooOldError } from '../../src/base/errors.ts';
+import { CELL_RIDE_ON, CELL_SEPARATE, cellValueStart } from '../../src/codec/cell.ts';
+import { readCounter, writeCounter } from '../../src/codec/counter.ts';
 import { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
@@ -13,12 +15,20 @@ import {
   ABSENT,
   type EngineApi,
   type EngineOptions,
+  type EngineSavepoint,
   type EngineTransaction,
   FOUND,
   NOT_LOADED,
 } from '../../src/transaction/engine-api.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
-import { type Change, isSame, isWithin, ModelDatabase, type ModelTransaction } from './model-transaction.ts';
+import {
+  type Change,
+  isSame,
+  isWithin,
+  ModelDatabase,
+  type ModelSavepoint,
+  type ModelTransaction,
+} from './model-transaction.ts';
 
 /** 16 frames, so that every walk misses; tables and spills as small as they go. */
 const OPTIONS: EngineOptions = {
@@ -64,8 +74,14 @@ interface Open {
   readonly transaction: EngineTransaction;
   readonly model: ModelTransaction;
   readonly checkpoints: number;
+  readonly savepoints: { readonly engine: EngineSavepoint; readonly model: ModelSavepoint }[];
   bytes: number;
   cursor: OpenCursor | undefined;
+}
+
+/** Entries of every other store have two counters at the head of a ride-on part; those of the others one, and it creates. */
+function hasRideOn(store: number): boolean {
+  return store % 2 === 1;
 }
 
 export async function runModel(seed: number, options: RunOptions, counts: RunCounts): Promise<void> {
@@ -140,7 +156,7 @@ class ModelRun {
   }
 
   async #one(): Promise<void> {
-    const draw = this.#random.below(103);
+    const draw = this.#random.below(117);
     if (this.#open.length === 0 || (draw < 12 && this.#open.length < MAX_OPEN)) return this.#begin();
     const open = this.#random.pick(this.#open);
     if (draw < 27) return this.#find(open);
@@ -161,7 +177,10 @@ class ModelRun {
     if (draw < 97) return this.#drop();
     if (draw < 98) return this.#verify();
     if (draw < 99) return this.#reopen();
-    if (draw >= 100) return this.#pinOrRead();
+    if (draw >= 114) return this.#pinOrRead();
+    if (draw >= 112) return this.#rollbackTo(open);
+    if (draw >= 109) return this.#savepoint(open);
+    if (draw >= 100) return this.#increment(open);
     await Promise.all(this.#background.splice(0));
   }
 
@@ -175,7 +194,15 @@ class ModelRun {
       throw new Mismatch(`snapshot ${transaction.snapshot} lacks the acknowledged ${this.#database.newest}`);
     }
     const { checkpoints } = this.#api.stats();
-    this.#open.push({ name: ++this.#names, transaction, model, checkpoints, bytes: 0, cursor: undefined });
+    this.#open.push({
+      name: ++this.#names,
+      transaction,
+      model,
+      checkpoints,
+      savepoints: [],
+      bytes: 0,
+      cursor: undefined,
+    });
     this.#tell(`t${this.#names} begins (${kind}) at ${transaction.snapshot}`);
   }
 
@@ -229,7 +256,9 @@ class ModelRun {
     }
     if (!(error instanceof ConflictError)) throw error;
     this.#counts.refused++;
-    const may = this.#database.committed.some((other) => open.model.conflictsWith(other) !== 'no');
+    const may = this.#database.committed.some(
+      (other) => open.model.conflictsWith(other) !== 'no' || (open.bytes > 10_000 && open.model.mayHaveReadWhat(other)),
+    );
     if (!may && open.model.rowsHold(this.#database.committed)) {
       throw new Mismatch(
         `t${open.name} (snapshot ${open.model.snapshot}) was refused, and nothing it read has changed`,
@@ -264,6 +293,39 @@ class ModelRun {
     }
   }
 
+  /** Mostly of few keys, so that totals grow. */
+  async #increment(open: Open): Promise<void> {
+    if (!isWriter(open)) return this.#find(open);
+    const store = this.#random.pick(this.#stores);
+    for (let count = this.#random.chance(0.1) ? 30 : 1; count > 0; count--) {
+      const key = this.#random.chance(0.7) ? `key-000${this.#random.below(4)}` : this.#drawKey();
+      const bytes = bytesOf(key);
+      const increment = new Uint8Array(hasRideOn(store) ? 24 : 16);
+      if (!hasRideOn(store)) increment[0] = 1;
+      for (let at = 8; at < increment.length; at += 8) writeCounter(increment, at, this.#random.below(2000) - 900);
+      open.transaction.increment(store, bytes, 0, bytes.length, increment);
+      open.model.change({ kind: 'increment', store, key, increment });
+      open.bytes += increment.length + bytes.length + 24;
+      this.#tell(`t${open.name} increments ${store}/${key} by ${readCounter(increment, 8)}`);
+    }
+  }
+
+  async #savepoint(open: Open): Promise<void> {
+    if (!isWriter(open)) return this.#find(open);
+    open.savepoints.push({ engine: open.transaction.savepoint(), model: open.model.savepoint() });
+    this.#tell(`t${open.name} makes savepoint ${open.savepoints.length}`);
+  }
+
+  async #rollbackTo(open: Open): Promise<void> {
+    const at = this.#random.below(open.savepoints.length + 1);
+    const savepoint = open.savepoints[at];
+    if (savepoint === undefined) return this.#count(open);
+    open.savepoints.length = at + 1;
+    open.transaction.rollbackTo(savepoint.engine);
+    open.model.rollbackTo(savepoint.model);
+    this.#tell(`t${open.name} rolls back to savepoint ${at + 1}`);
+  }
+
   /** What the caller knows: nothing, or what a find of its own told it. */
   #existed(open: Open, store: number, key: string): boolean | undefined {
     if (this.#random.chance(0.6)) return undefined;
@@ -279,19 +341,23 @@ class ModelRun {
 
   #drawCell(open: Open, store: number, key: string): Uint8Array {
     const value = ++this.#value;
-    if (this.#random.chance(0.03)) {
+    const rideOn = hasRideOn(store) ? 18 : 0;
+    if (rideOn > 0 && this.#random.chance(0.06)) {
       const bytes = bytesOf(key);
       const content = new Uint8Array(100 + this.#random.below(3000)).fill(value);
       const reference = open.transaction.writeValue(store, bytes, 0, bytes.length, content);
-      const cell = new Uint8Array(1 + reference.length);
-      cell[0] = 1;
-      cell.set(reference, 1);
+      const cell = new Uint8Array(1 + rideOn + reference.length);
+      cell[0] = CELL_SEPARATE | CELL_RIDE_ON;
+      cell[1] = 16;
+      cell.set(reference, 1 + rideOn);
       return cell;
     }
     const length = this.#random.chance(0.2) ? this.#random.below(this.#options.longest) : this.#random.below(60);
-    const cell = new Uint8Array(5 + length).fill(value, 5);
-    cell[1] = value;
-    cell[2] = value >>> 8;
+    const cell = new Uint8Array(1 + rideOn + 8 + length).fill(value, 9);
+    cell[0] = rideOn > 0 ? CELL_RIDE_ON : 0;
+    if (rideOn > 0) cell[1] = 16;
+    if (rideOn > 0) cell[2] = 0;
+    writeCounter(cell, rideOn > 0 ? 3 : 1, value);
     return cell;
   }
 
@@ -363,17 +429,22 @@ class ModelRun {
   /** A checkpoint may have moved a value: then the cells differ, and what they stand for is the same. */
   async #expectCell(open: Open, found: Uint8Array, expected: Uint8Array, what: string): Promise<void> {
     if (isSame(found, expected)) return;
-    const a = await this.#valueOf(open, found);
-    const b = (expected[0] as number) === 0 ? expected.subarray(1) : undefined;
-    if (b !== undefined && !isSame(a, b)) throw new Mismatch(`t${open.name} reads another value at ${what}`);
+    const head = cellValueStart(expected, 0);
+    if (!isSame(found.subarray(1, head), expected.subarray(1, head)))
+      throw new Mismatch(`t${open.name} reads another ride-on part at ${what}`);
+    const value = await this.#valueOf(open, found);
+    if (!isApart(expected)) {
+      if (isSame(value, expected.subarray(head))) return;
+      throw new Mismatch(`t${open.name} reads another value at ${what}`);
+    }
     // Both apart: length and checksum in the references tell.
-    if (b === undefined && !isSame(found.subarray(15, 23), expected.subarray(15, 23))) {
+    if (!isSame(found.subarray(head + 14, head + 22), expected.subarray(head + 14, head + 22))) {
       throw new Mismatch(`t${open.name} reads another separate value at ${what}`);
     }
   }
 
   async #valueOf(open: Open, cell: Uint8Array): Promise<Uint8Array> {
-    if ((cell[0] as number) === 0) return cell.subarray(1);
+    if (!isApart(cell)) return cell.subarray(cellValueStart(cell, 0));
     if (this.#random.chance(0.5)) return open.transaction.readValue(cell, 0, cell.length);
     return open.transaction.readValueSync(cell, 0, cell.length);
   }
@@ -515,7 +586,15 @@ class ModelRun {
     const transaction = this.#api.begin('read', { at: name });
     const model = (this.#pins.get(name) as (snapshot: number) => ModelTransaction)(transaction.snapshot);
     const { checkpoints } = this.#api.stats();
-    const open: Open = { name: ++this.#names, transaction, model, checkpoints, bytes: 0, cursor: undefined };
+    const open: Open = {
+      name: ++this.#names,
+      transaction,
+      model,
+      checkpoints,
+      savepoints: [],
+      bytes: 0,
+      cursor: undefined,
+    };
     this.#tell(`t${this.#names} begins at ${name}`);
     for (const store of this.#stores) await this.#readAll(open, store);
     if (this.#open.length < MAX_OPEN) this.#open.push(open);
@@ -584,6 +663,10 @@ class ModelRun {
     const b = this.#random.chance(0.5) && a !== undefined ? `${a.slice(0, 8)}~` : this.#drawKey();
     return { lower: a, upper: b };
   }
+}
+
+function isApart(cell: Uint8Array): boolean {
+  return ((cell[0] as number) & CELL_SEPARATE) !== 0;
 }
 
 function isWriter(open: Open): boolean {

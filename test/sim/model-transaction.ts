@@ -2,6 +2,8 @@
  * What the engine should be: a sequential model with versions. Committed transactions in the order of their numbers, each
  * with what it touched; a transaction is a snapshot, its own changes over it, and what it read.
  */
+import { createdCell, incrementedCell } from '../../src/codec/counter.ts';
+
 export type Content = Map<string, Uint8Array>;
 
 export interface Range {
@@ -14,6 +16,7 @@ export interface Range {
 /** One change, in the order of the calls. */
 export type Change =
   | { readonly kind: 'put'; readonly store: number; readonly key: string; readonly cell: Uint8Array }
+  | { readonly kind: 'increment'; readonly store: number; readonly key: string; readonly increment: Uint8Array }
   | { readonly kind: 'remove'; readonly store: number; readonly key: string }
   | ({ readonly kind: 'clear' } & Range);
 
@@ -60,7 +63,15 @@ function apply(stores: Map<number, Content>, change: Change): void {
   }
   if (change.kind === 'put') content.set(change.key, change.cell);
   else if (change.kind === 'remove') content.delete(change.key);
+  else if (change.kind === 'increment') increment(content, change.key, change.increment);
   else for (const key of content.keys()) if (isWithin(key, change)) content.delete(key);
+}
+
+function increment(content: Content, key: string, by: Uint8Array): void {
+  const old = content.get(key);
+  const cell =
+    old === undefined ? createdCell(by, 0, by.length) : incrementedCell(old, 0, old.length, by, 0, by.length);
+  if (cell !== undefined) content.set(key, cell);
 }
 
 function copyOf(stores: ReadonlyMap<number, Content>): Map<number, Content> {
@@ -94,13 +105,20 @@ export class ModelDatabase {
   }
 }
 
+export interface ModelSavepoint {
+  readonly changes: number;
+  readonly stores: Map<number, Content>;
+}
+
 export class ModelTransaction {
   readonly snapshot: number;
   readonly changes: Change[] = [];
   readonly readKeys: { readonly store: number; readonly key: string }[] = [];
   readonly readRanges: Range[] = [];
+  /** Also those that were rolled back: reads stay. */
+  readonly incremented: { readonly store: number; readonly key: string }[] = [];
   readonly rows: Row[] = [];
-  readonly #stores: Map<number, Content>;
+  #stores: Map<number, Content>;
 
   constructor(snapshot: number, stores: Map<number, Content>) {
     this.snapshot = snapshot;
@@ -109,7 +127,17 @@ export class ModelTransaction {
 
   change(change: Change): void {
     this.changes.push(change);
+    if (change.kind === 'increment') this.incremented.push(change);
     apply(this.#stores, change);
+  }
+
+  savepoint(): ModelSavepoint {
+    return { changes: this.changes.length, stores: copyOf(this.#stores) };
+  }
+
+  rollbackTo({ changes, stores }: ModelSavepoint): void {
+    this.changes.length = changes;
+    this.#stores = copyOf(stores);
   }
 
   /** What the transaction sees of a store, own changes included. */
@@ -120,7 +148,7 @@ export class ModelTransaction {
   /** Its own changes answer for the key, so that reading it is no read. */
   isOwn(store: number, key: string): boolean {
     return this.changes.some((change) => {
-      if (change.store !== store) return false;
+      if (change.store !== store || change.kind === 'increment') return false;
       return change.kind === 'clear' ? isWithin(key, change) : change.key === key;
     });
   }
@@ -145,6 +173,16 @@ export class ModelTransaction {
       return keys.some((read) => isWithin(read.key, change)) || ranges.some((read) => overlap(read, change));
     }
     return keys.some((read) => read.key === change.key) || ranges.some((read) => isWithin(change.key, read));
+  }
+
+  /** A spilled transaction reads what it increments. */
+  mayHaveReadWhat(other: CommittedTransaction): boolean {
+    if (other.number <= this.snapshot) return false;
+    return this.incremented.some(({ store, key }) =>
+      other.changes.some(
+        (change) => change.store === store && (change.kind === 'clear' ? isWithin(key, change) : change.key === key),
+      ),
+    );
   }
 
   /** Whether the rows it expects are as expected, given what was committed after the snapshot. */

@@ -4,7 +4,7 @@ import { OP_NOOP, RECORD_EXISTED, RECORD_KNOWN } from '../../../src/log/record.t
 import { AT } from '../../../src/node/entry-cursor.ts';
 import { MemoryTable } from '../../../src/storage/memory-table.ts';
 import { RecordArena } from '../../../src/storage/record-arena.ts';
-import { WriteBuffer, WriteBufferPool } from '../../../src/storage/write-buffer.ts';
+import { type BufferMark, WriteBuffer, WriteBufferPool } from '../../../src/storage/write-buffer.ts';
 import { Chance, KeySource, RUNS, SEED, text, within } from './model.ts';
 
 const STORE = 70;
@@ -79,13 +79,13 @@ describe(`a write buffer (SOP_SEED=${SEED})`, () => {
       const source = new KeySource(chance);
       const buffer = pool.acquire(STORE);
       let model = new BufferModel();
-      const marks: [number, BufferModel][] = [];
+      const marks: [BufferMark, BufferModel][] = [];
       for (let i = chance.pick([2, 30, 300]); i > 0; i--) {
         change(chance, source, buffer, model);
         if (chance.one(20)) marks.push([buffer.mark(), model.copy()]);
         if (marks.length > 0 && chance.one(25)) {
           marks.length = 1 + chance.below(marks.length);
-          const [mark, before] = marks[marks.length - 1] as [number, BufferModel];
+          const [mark, before] = marks[marks.length - 1] as [BufferMark, BufferModel];
           buffer.truncate(mark);
           model = before.copy();
         }
