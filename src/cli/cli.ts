@@ -27,6 +27,7 @@ import { importCommand } from './import-command.ts';
 import { Output, OutputClosedError, type OutputStreams } from './output.ts';
 import { pinCommand, pinsCommand, unpinCommand } from './pin-commands.ts';
 import { countCommand, scanCommand } from './scan-commands.ts';
+import { shellCommand } from './shell-command.ts';
 import { compactCommand, dropCommand, renameCommand } from './upkeep-commands.ts';
 
 const COMMANDS: readonly Command[] = [
@@ -49,6 +50,7 @@ const COMMANDS: readonly Command[] = [
   verifyCommand,
   statsCommand,
   dumpCommand,
+  shellCommand,
 ];
 
 const GLOBAL_OPTIONS: Readonly<Record<string, OptionConfig>> = {

@@ -22,7 +22,7 @@ function watch(stream: Writable): void {
 }
 
 export interface OutputStreams {
-  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
 }
 
@@ -42,6 +42,11 @@ export class Output {
 
   get isTerminal(): boolean {
     return this.#streams.stdout.isTTY === true;
+  }
+
+  /** Standard output where it is a terminal and answers are for people. */
+  get terminal(): (Writable & { readonly columns?: number; readonly rows?: number }) | undefined {
+    return this.isTerminal && !this.json ? this.#streams.stdout : undefined;
   }
 
   /** Columns of the terminal that standard output is; undefined where it is none. */

@@ -99,8 +99,7 @@ describe('of a sound database', () => {
 const SUBJECTS = [
   ['root'],
   ['log'],
-  ['log', '1'],
-  ['batch', '1'],
+  ['batch', '5'],
   ['node', 'cities'],
   ['tree', 'cities'],
   ['table'],
