@@ -43,6 +43,7 @@ export {
 } from './base/limits.ts';
 export type { KeyPrimitive, KeyValue } from './codec/tuple.ts';
 export { Uuid } from './codec/uuid.ts';
+export { type CursorFindAnswer, type CursorFindOptions, StoreCursor } from './store/cursor.ts';
 export {
   type AnyStore,
   type BackupOptions,

@@ -9,6 +9,7 @@ import type { IndexParts } from './define-index.ts';
 import type { NoIndexes } from './define-store.ts';
 import { addIndexed, removeIndexed, updateIndexed, updateKeyIndexed } from './indexed-changes.ts';
 import { openIndex } from './open-index.ts';
+import { StoreCursor } from './cursor.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
 import { HOT, type StoreCore } from './store-core.ts';
@@ -335,5 +336,10 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
 
   rankSync(key: Bound<K, R>): number {
     return rank.countSync(this.#core, { lt: key });
+  }
+
+  /** A place in the store that moves both ways and changes what it stands at; see `StoreCursor`. */
+  cursor(): StoreCursor<K, V, R> {
+    return new StoreCursor<K, V, R>(this.#core);
   }
 }

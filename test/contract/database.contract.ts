@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import { catalogContract } from './database/catalog.contract.ts';
 import { countersContract } from './database/counters.contract.ts';
 import { indexesContract } from './database/indexes.contract.ts';
+import { cursorContract } from './database/cursor.contract.ts';
 import { lifecycleContract } from './database/lifecycle.contract.ts';
 import { orderContract } from './database/order.contract.ts';
 import { pointContract } from './database/point.contract.ts';
@@ -17,6 +18,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
   describe(name, () => {
     pointContract(open);
     orderContract(open);
+    cursorContract(open);
     valuesContract(open);
     transactionsContract(open);
     countersContract(open);
