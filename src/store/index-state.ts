@@ -74,6 +74,8 @@ function refuse(): never {
 export function mustBeReady(etx: EngineTransaction, store: string, index: StoreIndex): void {
   if (index.readySince !== undefined && index.readySince <= etx.snapshot) return;
   const state = readIndexState(etx, index.stored.id);
+  // What holds at a pin need not hold at all later ones: it may have been built anew since.
+  if (state === undefined && etx.isPinned) return;
   if (state === undefined) index.readySince = etx.snapshot;
   else refuseUnready(store, index.stored.name, state);
 }

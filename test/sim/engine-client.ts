@@ -16,6 +16,7 @@ import type { SeededRandom } from '../../src/env/simulated-random.ts';
 import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
 import { applyTo, drawCommit, type ModelCommit } from '../helpers/engine-model.ts';
+import { backUpOnce } from './backup-system.ts';
 import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
 import { LivingPins } from './pin-system.ts';
@@ -82,7 +83,9 @@ export class EngineClient {
 
   async #step(): Promise<void> {
     const { random } = this.#options;
-    const choice = random.below(33);
+    const choice = random.below(35);
+    if (choice === 33) return backUpOnce(this.#api, this.#options.oracle);
+    if (choice === 34) return allOf([backUpOnce(this.#api, this.#options.oracle), this.write(), this.write()]);
     if (choice >= 30) await this.#pins.step(this.#api, this.#options.oracle, choice);
     else if (choice < 15) await this.write();
     else if (choice < 19) await allOf(Array.from({ length: 2 + random.below(5) }, () => this.write()));

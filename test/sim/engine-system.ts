@@ -20,6 +20,7 @@ import {
   type ModelCommit,
   readVersionedMarks,
 } from '../helpers/engine-model.ts';
+import { backUpOnce, expectBackup } from './backup-system.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
 import type { Oracle, OracleState } from './crash-oracle.ts';
 import { expectPins, LivingPins } from './pin-system.ts';
@@ -39,9 +40,10 @@ export const SMALL: EngineOptions = {
 export interface IssuedCommit {
   readonly commit: ModelCommit;
   readonly transactionId: string;
-  /** Instead of a commit: a pin made, a pin given up. */
+  /** Instead of a commit: a pin made, a pin given up, a backup. */
   readonly pin?: string;
   readonly unpin?: string;
+  readonly isBackup?: boolean;
 }
 
 export interface Life {
@@ -60,8 +62,10 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       const pins = new LivingPins();
       const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
       for (let step = 0; step < steps; step++) {
-        const choice = random.below(33);
-        if (choice >= 32) await Promise.all([engine.compact(), pins.step(engine, oracle, choice)]);
+        const choice = random.below(35);
+        if (choice === 33) await backUpOnce(engine, oracle);
+        else if (choice === 34) await Promise.all([backUpOnce(engine, oracle), write(), engine.compact(), write()]);
+        else if (choice >= 32) await Promise.all([engine.compact(), pins.step(engine, oracle, choice)]);
         else if (choice >= 30) await pins.step(engine, oracle, choice);
         else if (choice < 18) await write();
         else if (choice < 23) await Promise.all(Array.from({ length: 2 + random.below(6) }, write));
@@ -76,6 +80,7 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
     },
 
     async check(env, state, { oracle, random }) {
+      await expectBackup(env, options, state);
       let engine = await openEngine(env, options);
       const content = await expectPromises(engine, state);
       await resolveOne(engine, state, content.found, oracle, random.below(1000));
@@ -83,6 +88,7 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       await commitOne(engine, commit, oracle);
       const further = random.below(8);
       if (further === 0) await engine.compact();
+      else if (further === 1) await backUpOnce(engine, oracle);
       else if (further < 3) await engine.checkpoint();
       else if (further < 6) return;
       await engine.close();

@@ -7,7 +7,7 @@ import { applyToModel, type Content, expectContent, readVersionedMarks } from '.
 import type { Oracle, OracleState } from './crash-oracle.ts';
 import type { IssuedCommit } from './engine-system.ts';
 
-const NO_COMMIT = { id: -1, operations: [] };
+export const NO_COMMIT = { id: -1, operations: [] };
 
 /** The pins that a life knows to be there. */
 export class LivingPins {
@@ -32,7 +32,8 @@ export class LivingPins {
   }
 }
 
-export function expectPins(engine: EngineApi, state: OracleState<IssuedCommit>): void {
+/** `inBackup`: the pins are those of an earlier moment. */
+export function expectPins(engine: EngineApi, state: OracleState<IssuedCommit>, inBackup = false): void {
   const listed = new Map(engine.pins().map((pin) => [pin.name, pin]));
   const known = new Set<string>();
   const given = new Map(
@@ -44,10 +45,11 @@ export function expectPins(engine: EngineApi, state: OracleState<IssuedCommit>):
     known.add(name);
     const pin = listed.get(name);
     if (pin === undefined) {
-      if (outcome === 'acknowledged' && !given.has(name)) throw new Error(`pin ${name} was acknowledged and is gone`);
+      if (outcome === 'acknowledged' && !inBackup && !given.has(name))
+        throw new Error(`pin ${name} was acknowledged and is gone`);
       continue;
     }
-    if (given.get(name) === 'acknowledged') throw new Error(`pin ${name} was given up and is there`);
+    if (given.get(name) === 'acknowledged' && !inBackup) throw new Error(`pin ${name} was given up and is there`);
     if (place !== undefined && place !== pin.number)
       throw new Error(`pin ${name} was acknowledged at ${place} and is at ${pin.number}`);
     expectAt(engine, name, pin.number, state);

@@ -8,6 +8,7 @@ import { FileCommitLog } from '../../src/log/file-commit-log.ts';
 import { EpochScan } from '../../src/log/log-reader.ts';
 import { SimulatedFile } from '../../src/env/simulated-file.ts';
 import { SimulatedFiles } from '../../src/env/simulated-files.ts';
+import { BackupTarget } from '../../src/storage/backup-target.ts';
 import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
@@ -98,6 +99,47 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     lane: 'model',
     plant: (undo) =>
       undo.method(PinnedRoots.prototype, 'withhold', () => (free: readonly number[]): number[] => [...free]),
+  },
+  {
+    name: 'a backup puts its log in place before its segments',
+    lane: 'crash',
+    plant: (undo) => {
+      const later = new WeakMap<BackupTarget, (() => Promise<void>)[]>();
+      undo.method(BackupTarget.prototype, 'copy', (original) => {
+        return async function (this: BackupTarget, source: Parameters<BackupTarget['copy']>[0]): Promise<void> {
+          later.set(this, [...(later.get(this) ?? []), () => original.call(this, source, () => {})]);
+        };
+      });
+      undo.method(BackupTarget.prototype, 'finish', (original) => {
+        return async function (this: BackupTarget, ...given: Parameters<BackupTarget['finish']>): Promise<void> {
+          await original.apply(this, given);
+          for (const copy of later.get(this) ?? []) await copy();
+        };
+      });
+    },
+  },
+  {
+    name: 'a later backup keeps a segment that has grown since',
+    lane: 'crash',
+    plant: (undo) =>
+      undo.method(BackupTarget.prototype, 'has', (original) => {
+        return function (this: BackupTarget, source: Parameters<BackupTarget['has']>[0]): boolean {
+          const found = this.env.files.status(`/disk/backup/data/${source.name}`);
+          return found === undefined ? original.call(this, source) : true;
+        };
+      }),
+  },
+  {
+    name: 'a backup does not hold what it copies',
+    lane: 'crash',
+    plant: (undo) =>
+      undo.method(PinnedRoots.prototype, 'hold', (original) => {
+        return function (this: PinnedRoots, ...given: Parameters<PinnedRoots['hold']>) {
+          const held = original.apply(this, given);
+          this.release(held.view);
+          return held;
+        };
+      }),
   },
   { name: 'the log is never synced', lane: 'crash', plant: (undo) => lieAbout(undo, '/log/') },
   { name: 'segments are named without having been synced', lane: 'crash', plant: (undo) => lieAbout(undo, '/data/') },
