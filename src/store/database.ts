@@ -19,6 +19,7 @@ import type {
 import { type AnyDefinition, Catalog } from './catalog.ts';
 import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
 import { checkStoreName, type StoreDefinition } from './define-store.ts';
+import { checkIndexes } from './index-check.ts';
 import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
 import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
 import {
@@ -53,7 +54,10 @@ export type WriteOptions = RetryOptions;
 
 /** What `db.verify` tells while it works. */
 export type VerifyProgress = EngineVerifyProgress;
-export type VerifyReport = EngineVerifyReport;
+export interface VerifyReport extends EngineVerifyReport {
+  /** Indexes compared with their stores: all that are ready, but for those whose functions this program has not used. */
+  readonly indexes: number;
+}
 export type DatabaseStats = EngineStats;
 /** What `db.backup` tells while it works. */
 export type BackupProgress = EngineBackupProgress;
@@ -278,7 +282,12 @@ export class Database implements AsyncDisposable {
   /** Walks the whole database and names every broken invariant. It runs beside everything else. */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#mustBeOpen();
-    return this.#engine.verify(options);
+    const report = await this.#engine.verify(options);
+    // Damage below would only be met again.
+    if (!report.ok) return { ...report, indexes: 0 };
+    const check = await this.#inside('read', (core) => checkIndexes(core, this.#catalog, options.signal));
+    const problems = [...report.problems, ...check.problems];
+    return { ...report, ok: problems.length === 0, problems, indexes: check.indexes };
   }
 
   /** Moves recent changes into the trees now. It happens by itself; there is no need to call this. */

@@ -140,6 +140,14 @@ export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
   }
 }
 
+/** Where no indexes are given, what is inferred for them is all that there could be. */
+type Declared<I> = string extends keyof I ? NoIndexes : I;
+
+/** How a key of this type is declared: one value, or fields. */
+type KeyShapeOf<K, R> = [K] extends [KeyValue]
+  ? Pick<ScalarStoreShape, 'key' | 'rideOn'>
+  : { readonly key: readonly KeyFieldInput<SortableFieldOf<K>>[]; readonly rideOn?: readonly R[] };
+
 type RawOrNot<V> = V extends Uint8Array ? RawValues | StructuredValues : StructuredValues;
 /** No schemas: key and value types were given by name. */
 interface NoSchemas {
@@ -178,40 +186,18 @@ interface NoSchemas {
  * Throws `InvalidArgumentError` for a shape that makes no store.
  */
 export function defineStore<
-  KS extends StandardSchema<KeyValue>,
   VS extends StandardSchema,
-  const I extends IndexInputs<SchemaOutput<KS>, SchemaOutput<VS>> = NoIndexes,
->(
-  name: string,
-  shape: { readonly keySchema: KS; readonly value: VS } & ScalarStoreShape &
-    WithIndexes<I> &
-    RawOrNot<SchemaOutput<VS>>,
-): StoreDefinition<SchemaOutput<KS>, SchemaOutput<VS>, never, I>;
-export function defineStore<
-  KS extends StandardSchema<object>,
-  VS extends StandardSchema,
+  // Without a default: the parameters of index functions would be inferred from it.
+  const I extends IndexInputs<SchemaOutput<KS>, SchemaOutput<VS>>,
+  KS extends StandardSchema = StandardSchema<KeyValue>,
   R extends FieldOf<SchemaOutput<KS>> = never,
-  const I extends IndexInputs<SchemaOutput<KS>, SchemaOutput<VS>> = NoIndexes,
 >(
   name: string,
-  shape: {
-    readonly keySchema: KS;
-    readonly value: VS;
-    readonly key: readonly KeyFieldInput<SortableFieldOf<SchemaOutput<KS>>>[];
-    readonly rideOn?: readonly R[];
-  } & StoreShape &
+  shape: { readonly keySchema?: KS; readonly value: VS } & KeyShapeOf<SchemaOutput<KS>, R> &
+    StoreShape &
     WithIndexes<I> &
     RawOrNot<SchemaOutput<VS>>,
-): StoreDefinition<SchemaOutput<KS>, SchemaOutput<VS>, R, I>;
-export function defineStore<
-  VS extends StandardSchema,
-  const I extends IndexInputs<KeyValue, SchemaOutput<VS>> = NoIndexes,
->(
-  name: string,
-  shape: { readonly keySchema?: undefined; readonly value: VS } & ScalarStoreShape &
-    WithIndexes<I> &
-    RawOrNot<SchemaOutput<VS>>,
-): StoreDefinition<KeyValue, SchemaOutput<VS>, never, I>;
+): StoreDefinition<SchemaOutput<KS>, SchemaOutput<VS>, R, Declared<I>>;
 export function defineStore<K extends KeyValue, V>(
   name: string,
   shape?: ScalarStoreShape & NoSchemas & CounterOption<V> & WithIndexes<IndexInputs<K, V>> & RawOrNot<V>,
