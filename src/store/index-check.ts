@@ -6,7 +6,7 @@ import { copyBytes, equalBytes } from '../base/bytes.ts';
 import { AbortedError } from '../base/errors.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
 import { FOUND, NOT_LOADED, type VerifyProblem } from '../transaction/engine-api.ts';
-import { type Catalog, indexesFor } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { readIndexState } from './index-state.ts';
 import { listEntries } from './listing.ts';
