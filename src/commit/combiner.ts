@@ -8,6 +8,8 @@
  *     the recovered log says.
  *  4. `exclusive` work (freezing a table, changing the epoch) sees no batch in flight.
  *  5. The engine's own records go before what users wait for, and never wait for room in a table: they are what makes room.
+ *  6. Who has to wait for somebody else's end (blockers.ts) is held out of the queue for a bounded time, and looked at
+ *     again, from the beginning, whenever one of these ends.
  *
  * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
  * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
@@ -15,12 +17,14 @@
 import { DatabaseFailedError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import type { Env } from '../env/env.ts';
-import { KIND_USER } from '../log/batch.ts';
+import { holdsUserData, KIND_DECIDE, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import type { BatchBuilder } from '../log/batch-builder.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import type { MemoryTable } from '../storage/memory-table.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
+import type { Blockers } from './blockers.ts';
 import { type CommitRequest, onlyRemoves } from './commit-request.ts';
+import { HeldRequests } from './held-requests.ts';
 import { validate } from './validate.ts';
 
 /** A batch takes no further request past this. */
@@ -42,10 +46,13 @@ export interface CombinerHost {
   /** The oldest number from which on `checkedTables` know every change. */
   readonly oldestChecked: number;
   readonly activeTable: MemoryTable;
+  readonly blockers: Blockers;
   /** The active table cannot take `byteLength` more: make room, then call `combiner.resume()`. */
   tableFull(byteLength: number): void;
   /** The batch ending with `number` is durable. */
   advance(number: number): void;
+  /** A request of another kind than a user's has its place in the log; `bytes[start, end)` is its record, to be copied. */
+  noteAccepted(request: CommitRequest, number: number, bytes: Uint8Array, start: number, end: number): void;
   noteCommitted(request: CommitRequest, number: number): void;
   noteConflict(request: CommitRequest, error: unknown): void;
   /** Refuses growth past a size limit by throwing. */
@@ -63,6 +70,7 @@ interface Accepted {
 export class Combiner {
   batches = 0;
   readonly #host: CombinerHost;
+  readonly #held: HeldRequests;
   #queue: CommitRequest[] = [];
   #inFlight = 0;
   #scheduled = false;
@@ -75,10 +83,15 @@ export class Combiner {
 
   constructor(host: CombinerHost) {
     this.#host = host;
+    this.#held = new HeldRequests(host.env, (request, error) => {
+      host.noteConflict(request, error);
+      request.failed(error);
+      this.#wake();
+    });
   }
 
   get busy(): boolean {
-    return this.#queue.length > 0 || this.#inFlight > 0 || this.#recovering;
+    return this.#queue.length > 0 || this.#inFlight > 0 || this.#recovering || this.#held.size > 0;
   }
 
   /** Takes a request; `lone` says that nobody else is about to commit, so that there is nothing to wait for. */
@@ -97,12 +110,12 @@ export class Combiner {
 
   #enqueue(request: CommitRequest): void {
     const queue = this.#queue;
-    if (request.kind === KIND_USER) {
+    if (waitsInLine(request)) {
       queue.push(request);
       return;
     }
     let at = 0;
-    while (at < queue.length && (queue[at] as CommitRequest).kind !== KIND_USER) at++;
+    while (at < queue.length && !waitsInLine(queue[at] as CommitRequest)) at++;
     queue.splice(at, 0, request);
   }
 
@@ -147,6 +160,18 @@ export class Combiner {
     this.#wake();
   }
 
+  /** Somebody whom requests were waiting for is gone. */
+  releaseHeld(): void {
+    if (this.#held.size === 0) return;
+    for (const request of this.#held.release()) this.#enqueue(request);
+    this.#schedule();
+  }
+
+  /** Nobody waits any longer for somebody else's end. */
+  refuseHeld(): void {
+    this.#held.refuse();
+  }
+
   /** Goes on after the host made room. */
   resume(): void {
     this.#schedule();
@@ -156,6 +181,7 @@ export class Combiner {
   stop(error: unknown): void {
     this.#stopped ??= error;
     for (const request of this.#queue.splice(0)) request.failed(error);
+    this.#held.refuse(this.#stopped);
     this.#wake();
   }
 
@@ -231,9 +257,17 @@ export class Combiner {
       for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
       if (taken > 0 && !this.#fitsTable(request)) break;
       taken++;
+      const block = host.blockers.isActive ? host.blockers.find(request) : undefined;
+      if (block !== undefined) {
+        this.#held.hold(request, block);
+        continue;
+      }
       const refusal = this.#refusal(request);
       if (refusal === undefined) {
-        accepted.push({ request, number: write(batch, request) });
+        const start = batch.byteLength;
+        const number = write(batch, request);
+        accepted.push({ request, number });
+        if (request.kind !== KIND_USER) host.noteAccepted(request, number, batch.bytes, start, batch.byteLength);
       } else {
         host.noteConflict(request, refusal);
         request.failed(refusal);
@@ -244,7 +278,8 @@ export class Combiner {
   }
 
   /** What can never be written is let through, to be refused. */
-  #fitsTable({ sections, byteLength }: CommitRequest): boolean {
+  #fitsTable({ kind, sections, byteLength }: CommitRequest): boolean {
+    if (kind === KIND_PREPARE) return true;
     return sections.length === 0 || byteLength > LARGEST_REQUEST_BYTES || this.#host.activeTable.hasRoom(byteLength);
   }
 
@@ -252,7 +287,7 @@ export class Combiner {
     const host = this.#host;
     if (request.byteLength > LARGEST_REQUEST_BYTES) return tooLong(request);
     const refusal = validate(request, host.checkedTables, host.oldestChecked);
-    if (refusal !== undefined || request.kind !== KIND_USER) return refusal;
+    if (refusal !== undefined || !holdsUserData(request.kind)) return refusal;
     try {
       host.checkSize(request.byteLength);
       return undefined;
@@ -264,6 +299,7 @@ export class Combiner {
 
   /** Puts an accepted request's changes into the active table. */
   #enter({ request, number }: Accepted): void {
+    if (request.kind === KIND_PREPARE) return;
     const table = this.#host.activeTable;
     for (const section of request.sections) {
       table.applySection(section.storeId, section.bytes, section.start, section.byteLength, number);
@@ -342,6 +378,7 @@ export class Combiner {
       if (number === undefined) request.failed(cause);
       else request.committed(number);
     }
+    this.releaseHeld();
     this.#wake();
   }
 
@@ -376,13 +413,20 @@ function tooLong({ byteLength }: CommitRequest): LimitExceededError {
   );
 }
 
+/** Users' transactions, and decisions that bring their changes: the engine's other records overtake them. */
+function waitsInLine({ kind }: CommitRequest): boolean {
+  return holdsUserData(kind) || kind === KIND_DECIDE;
+}
+
 /** Writes a request into the batch; answers its number. */
 function write(batch: BatchBuilder, request: CommitRequest): number {
   const number = batch.beginTransaction(request.kind, request.idWriter, request.idCounter);
-  for (const section of request.sections) {
+  // What a decision lets into the tables is in the log already.
+  const isInLog = request.kind === KIND_DECIDE;
+  for (const section of isInLog ? [] : request.sections) {
     batch.addSection(section.storeId, section.recordCount, section.bytes, section.start, section.byteLength);
   }
-  for (const run of request.runs) batch.addRun(run.storeId, run.descriptor);
+  for (const run of isInLog ? [] : request.runs) batch.addRun(run.storeId, run.descriptor);
   if (request.payload !== undefined) batch.addPayload(request.payload);
   batch.endTransaction();
   return number;

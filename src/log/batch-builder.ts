@@ -15,8 +15,8 @@ import {
   BatchHeader,
   DIRECTORY_ENTRY_BYTES,
   encodeBatchHeader,
+  holdsUserData,
   KIND_ROOT,
-  KIND_USER,
   payloadChecksum,
   RUN_HEADER_BYTES,
   SECTION_HEADER_BYTES,
@@ -125,7 +125,7 @@ export class BatchBuilder {
     writeU48(bytes, at + 16, idCounter);
     writeU16(bytes, at + 22, 0);
     if (kind === KIND_ROOT) this.#flags |= BATCH_HAS_ROOT;
-    if (kind === KIND_USER) this.engineOnly = false;
+    if (holdsUserData(kind)) this.engineOnly = false;
     this.byteLength = at + TRANSACTION_HEADER_BYTES;
     this.#transaction = at;
     this.#transactionSections = 0;

@@ -10,7 +10,7 @@ import { CorruptionError, FormatUnsupportedError } from '../base/errors.ts';
 import {
   BATCH_HEADER_BYTES,
   KIND_MUST_UNDERSTAND,
-  NEWEST_KNOWN_KIND,
+  NEWEST_UNDERSTOOD_KIND,
   RUN_HEADER_BYTES,
   SECTION_HEADER_BYTES,
   TRANSACTION_HEADER_BYTES,
@@ -76,6 +76,11 @@ export class BatchCursor {
     this.#fileOffset = fileOffset;
     this.#sectionsLeft = 0;
     this.#runsLeft = 0;
+  }
+
+  /** Where the transaction's bytes begin: `byteLength` of them. */
+  get transactionStart(): number {
+    return this.#next - this.byteLength;
   }
 
   nextTransaction(): boolean {
@@ -147,7 +152,7 @@ export class BatchCursor {
 
   #checkKind(at: number): void {
     if (this.kind === 0) this.#damaged('a transaction has no kind', at);
-    if (this.kind > NEWEST_KNOWN_KIND && (this.kind & KIND_MUST_UNDERSTAND) !== 0) {
+    if (this.kind > NEWEST_UNDERSTOOD_KIND || this.kind === KIND_MUST_UNDERSTAND) {
       throw new FormatUnsupportedError(`the log holds a transaction of kind ${this.kind}, written by a later version`, {
         details: { file: this.#source, offset: this.#fileOffset, kind: this.kind },
       });

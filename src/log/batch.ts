@@ -63,9 +63,20 @@ export const KIND_CLOSE_WRITER = 5;
 /** A transaction id that was never seen is declared dead. */
 export const KIND_DEATH = 6;
 
-export const NEWEST_KNOWN_KIND = KIND_DEATH;
 /** Unknown kinds with this bit must be understood by whoever reads the log; others may be passed over. */
 export const KIND_MUST_UNDERSTAND = 0x80;
+/** A transaction that waits for its decision: all that a user's has, and in the payload what it has read. */
+export const KIND_PREPARE = KIND_MUST_UNDERSTAND | 1;
+/** What becomes of a prepared transaction: the payload names it. */
+export const KIND_DECIDE = KIND_MUST_UNDERSTAND | 2;
+
+/** The newest of the kinds that must be understood. */
+export const NEWEST_UNDERSTOOD_KIND = KIND_DECIDE;
+
+/** Whether the record brings a user's data, which may not use the space held back for the engine's own. */
+export function holdsUserData(kind: number): boolean {
+  return kind === KIND_USER || kind === KIND_PREPARE;
+}
 
 /** A batch header, decoded into fields that are reused. */
 export class BatchHeader {

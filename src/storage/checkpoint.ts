@@ -20,6 +20,7 @@ import { type CursorLayer, LayeredCursor } from './layered-cursor.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { Pacer, Work } from './pacer.ts';
 import { ListCursor, type Relocations } from './relocation.ts';
+import type { PreparedSet } from './prepared-set.ts';
 import { RecordCursor } from './record-cursor.ts';
 import { fewLayers } from './run-layers.ts';
 import type { RootRecord } from './root.ts';
@@ -27,7 +28,15 @@ import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentKind, type SegmentWriter } 
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import type { Space } from './space.ts';
-import { DROPPED_STORE, FOREST_STORE, SEGMENT_STORE, idOfKey, idKey, TRANSACTION_STORE } from './system-stores.ts';
+import {
+  DROPPED_STORE,
+  FOREST_STORE,
+  idKey,
+  idOfKey,
+  PREPARED_STORE,
+  SEGMENT_STORE,
+  TRANSACTION_STORE,
+} from './system-stores.ts';
 import { type TransactionIds, writerKey } from './transaction-ids.ts';
 import type { TreeRun } from './tree-run.ts';
 import { valueBytes, readValueReference } from './value-log.ts';
@@ -41,6 +50,7 @@ export interface CheckpointContext {
   readonly values: SegmentWriter;
   readonly space: Space;
   readonly ids: TransactionIds;
+  readonly prepared: PreparedSet;
   readonly pacer: Pacer;
   /** Throws where the checkpoint has to be given up. */
   readonly mustStop: () => void;
@@ -117,12 +127,19 @@ export class Checkpoint {
     for (const victim of input.relocations.victims) context.space.remove(victim);
     await this.#subtrees.walk();
     await this.#mergeIds();
+    await this.#mergePrepared();
     const forest = await this.#mergeForest();
     await context.values.sync();
     await context.images.sync();
     const { covered, root, nextStoreId } = input;
     return {
-      record: { covered, builtOn: root.record.covered, nextStoreId, forest },
+      record: {
+        covered,
+        builtOn: root.record.covered,
+        nextStoreId,
+        forest,
+        hasPrepared: context.prepared.hasRowsAt(covered),
+      },
       roots: this.#roots,
       dead: [...input.relocations.victims, ...this.#runSegments()],
     };
@@ -237,6 +254,15 @@ export class Checkpoint {
       await this.#merge(TRANSACTION_STORE, new ListCursor(cells));
     }
     if (this.#targets(DROPPED_STORE).length > 0) await this.#merge(DROPPED_STORE, undefined);
+  }
+
+  /** After what compaction moves of the same store. */
+  async #mergePrepared(): Promise<void> {
+    const { covered } = this.#input;
+    const rows = this.#context.prepared.rowsFor(covered);
+    if (rows.length === 0) return;
+    const cells = rows.map(({ key, cell }) => ({ key, cell, version: covered }));
+    await this.#merge(PREPARED_STORE, new ListCursor(cells));
   }
 
   /**

@@ -8,10 +8,12 @@
  *  3. What the log holds after the root is in the view's tables; nothing else is.
  */
 import { assert } from '../base/assert.ts';
-import { KIND_RECLAIM, KIND_USER } from '../log/batch.ts';
+import { copyBytes } from '../base/bytes.ts';
+import { KIND_DECIDE, KIND_PREPARE, KIND_RECLAIM, KIND_USER } from '../log/batch.ts';
 import type { BatchCursor } from '../log/batch-cursor.ts';
 import type { Handle } from '../node/handle.ts';
 import type { MemoryTable, MemoryTablePool } from './memory-table.ts';
+import { decodeDecision, PreparedSet } from './prepared-set.ts';
 import { decodeReclaim, ReclaimQueue } from './reclaim.ts';
 import type { RootRecord } from './root.ts';
 import type { Segments } from './segments.ts';
@@ -44,6 +46,7 @@ export class DatabaseState {
   readonly views: Views;
   readonly ids: TransactionIds;
   space: Space;
+  readonly prepared = new PreparedSet();
   readonly reclaims = new ReclaimQueue();
   /** Everything up to here is durable and visible. */
   durable: number;
@@ -109,6 +112,7 @@ export class DatabaseState {
     const table = this.#options.pool.acquire(root.covered);
     this.views.replace(new View(isSameRoot ? before.root : makeRoot(root, new Map()), [table]));
     this.durable = root.covered;
+    this.prepared.reset(root.covered);
     const found = new Map<number, number>();
     try {
       this.replay(log, (cursor) => {
@@ -135,12 +139,31 @@ export class DatabaseState {
       look?.(cursor);
       if (cursor.kind === KIND_USER) this.#replayUser(cursor);
       else if (cursor.kind === KIND_RECLAIM) this.#replayReclaim(cursor);
+      else if (cursor.kind === KIND_PREPARE) this.#replayPrepare(cursor);
+      else if (cursor.kind === KIND_DECIDE) this.#replayDecision(cursor);
       this.durable = cursor.number;
     }
   }
 
-  #replayUser(cursor: BatchCursor): void {
-    const number = cursor.number;
+  #replayPrepare(cursor: BatchCursor): void {
+    const { bytes, transactionStart, byteLength, idWriter, idCounter, number } = cursor;
+    const record = copyBytes(bytes, transactionStart, transactionStart + byteLength);
+    this.prepared.add(idWriter, idCounter, number, record);
+    // Its stores' ids are given out, though nobody sees them yet.
+    while (cursor.nextSection()) {
+      const highest = highestStoreId(cursor.storeId, bytes, cursor.sectionStart, cursor.sectionLength);
+      this.nextStoreId = Math.max(this.nextStoreId, highest + 1);
+    }
+    while (cursor.nextRun()) this.nextStoreId = Math.max(this.nextStoreId, cursor.runStoreId + 1);
+  }
+
+  #replayDecision({ bytes, payloadStart, payloadLength, number }: BatchCursor): void {
+    const decision = decodeDecision(bytes, payloadStart, payloadLength);
+    const prepared = this.prepared.decide(decision, number);
+    if (decision.isCommit) this.#replayUser(prepared.open(), number);
+  }
+
+  #replayUser(cursor: BatchCursor, number = cursor.number): void {
     // All of a transaction goes to one table: a table between two others holds whole numbers.
     const { byteLength } = cursor;
     if (!this.active.hasRoom(byteLength)) this.freeze(number - 1, this.#roomAfter(byteLength));
@@ -198,6 +221,10 @@ export class DatabaseState {
     for (const [storeId, handle] of roots) trees.set(storeId, handle && new Tree(handle, storeId));
     const before = this.view;
     this.views.replace(new View(makeRoot(record, trees), kept));
+    for (const one of this.prepared.adopted(record.covered)) {
+      const { covered } = record;
+      if (!one.committed) this.reclaims.add({ covered, segments: one.segments(this.#options.segments).runs });
+    }
     // One merged table is remembered for checks. Empty ones have nothing to say: the one before them still joins on.
     const remembered = covered.find((table) => !table.isEmpty);
     if (remembered !== undefined) this.#remember(remembered, remembered.baseNumber);

@@ -25,6 +25,8 @@ export const DROPPED_STORE = 7;
  * state, how far its building came, what went wrong.
  */
 export const INDEX_STATE_STORE = 8;
+/** Key: u48 writer, u48 counter (big-endian) of a transaction that waits for its decision; cell: see prepared-set.ts. */
+export const PREPARED_STORE = 9;
 
 /** An id (of a store, of a shape) as a key: u32, big-endian. */
 export function idKey(id: number): Uint8Array {

@@ -13,6 +13,7 @@ import type {
   EngineStats,
   PinInfo as EnginePinInfo,
   TransactionKind,
+  TransactionOutcome,
   VerifyProgress as EngineVerifyProgress,
   VerifyReport as EngineVerifyReport,
 } from '../transaction/engine-api.ts';
@@ -303,7 +304,7 @@ export class Database implements AsyncDisposable {
   }
 
   /** What became of a transaction whose commit ended in `OutcomeUnknownError`, by its id: one answer, for ever. */
-  async resolve(transactionId: string): Promise<'committed' | 'aborted'> {
+  async resolve(transactionId: string): Promise<TransactionOutcome> {
     this.#mustBeOpen();
     if (typeof transactionId !== 'string') throw new InvalidArgumentError('a transaction id is a string');
     return this.#engine.resolve(transactionId);

@@ -85,12 +85,17 @@ async function copyAll(
   return { number: record.covered, files: sources.length, bytesCopied, bytesKept };
 }
 
-function sourcesOf({ env, segments, pinnedRoots }: BackupHost, held: KeptRoot): SegmentSource[] {
-  const sources = [...pinnedRoots.segmentsOf(held)].map(([index, { totalBytes }]) => ({
+function sourcesOf({ env, segments, pinnedRoots, state }: BackupHost, held: KeptRoot): SegmentSource[] {
+  const lengths = new Map([...pinnedRoots.segmentsOf(held)].map(([index, { totalBytes }]) => [index, totalBytes]));
+  // Nothing in the trees names what a prepared transaction has outside the log. All of it was synced before it was prepared.
+  for (const index of state.prepared.segments(segments)) {
+    lengths.set(index, env.files.status(segments.path(index))?.sizeBytes ?? 0);
+  }
+  const sources = [...lengths].map(([index, length]) => ({
     env,
     path: segments.path(index),
     name: segmentFileName(segments.writerOf(index), segments.numberOf(index)),
-    length: totalBytes,
+    length,
   }));
   return sources.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -122,6 +122,12 @@ export interface EngineTransaction {
    */
   rollbackTo(savepoint: EngineSavepoint): void;
 
+  /**
+   * Makes the transaction durable without deciding it: nothing of it is seen, nothing that conflicts with it commits, and the
+   * decision (`EngineApi.decide`) can fail for no conflict. It has ended for its holder then; `onCommit` and `onRollback`
+   * wait for the decision.
+   */
+  prepare(): Promise<void>;
   onCommit(fn: (number: number) => void): void;
   onRollback(fn: (reason: unknown) => void): void;
   /** Answers the transaction's number (its snapshot where nothing was written). */
@@ -216,6 +222,17 @@ export interface BackupReport {
   readonly bytesKept: number;
 }
 
+/** A transaction that waits for its decision. */
+export interface PreparedInfo {
+  readonly id: string;
+  /** Its number in the log. */
+  readonly preparedAt: number;
+  /** Ids of the stores it changes. */
+  readonly stores: readonly number[];
+}
+
+export type TransactionOutcome = 'committed' | 'aborted' | 'prepared';
+
 export interface EngineApi {
   readonly folder: string;
   readonly readOnly: boolean;
@@ -237,7 +254,14 @@ export interface EngineApi {
   /** As of now, by name. */
   pins(): PinInfo[];
   backup(options: EngineBackupOptions): Promise<BackupReport>;
-  resolve(transactionId: string): Promise<'committed' | 'aborted'>;
+  resolve(transactionId: string): Promise<TransactionOutcome>;
+  /** Transactions that wait for their decision, in the order in which they were prepared. */
+  prepared(): PreparedInfo[];
+  /**
+   * Decides a prepared transaction: answers the number of the decision (where it was made before and its number is not known
+   * any more, the newest number). Deciding the same again is harmless; `TransactionEndedError` where it was decided otherwise.
+   */
+  decide(transactionId: string, isCommit: boolean): Promise<number>;
   /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
   close(): Promise<void>;
 }

@@ -245,7 +245,7 @@ export class Maintenance {
     const { state } = host;
     const room = this.#wantedRoom;
     this.#wantedRoom = 0;
-    const nothingNew = state.active.isEmpty && state.active.hasRoom(room);
+    const nothingNew = state.active.isEmpty && state.active.hasRoom(room) && !state.prepared.hasNews;
     // The first root of an opening covers all that the log held before: see the sweep.
     const enough = nothingNew || (this.#swept && state.frozen.length >= MAX_FROZEN);
     if (enough && state.frozen.length > 0) return state.active.baseNumber;
@@ -276,8 +276,8 @@ export class Maintenance {
     const root = state.view.root;
     const images = this.#images;
     const { values } = this;
-    const { space, ids } = state;
-    const context = { cache, segments, reader, images, values, space, ids, pacer: this.pacer, mustStop };
+    const { space, ids, prepared } = state;
+    const context = { cache, segments, reader, images, values, space, ids, prepared, pacer: this.pacer, mustStop };
     // A recovery of the log meanwhile makes a view of its own: the tables being merged stay ours until we notice.
     const view = state.views.acquire();
     let result: CheckpointResult;
@@ -341,10 +341,12 @@ export class Maintenance {
     this.#swept = true;
     const { env, segments, state, writer, factory } = this.#host;
     const orphans: number[] = [];
+    const prepared = state.prepared.segments(segments);
     for (const name of env.files.list(segments.folder)) {
       const parsed = parseSegmentFileName(name);
       if (parsed === undefined || parsed.writer === writer || parsed.writer === factory.writer) continue;
       const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
+      if (prepared.has(index)) continue;
       if (!state.space.segments.has(index)) orphans.push(index);
       else state.space.noteFileSize(index, env.files.status(segments.path(index))?.sizeBytes ?? 0);
     }

@@ -14,6 +14,7 @@ import {
   SnapshotTooOldError,
 } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
+import { Blockers } from '../commit/blockers.ts';
 import { Combiner, type CombinerHost } from '../commit/combiner.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import type { Env } from '../env/env.ts';
@@ -43,13 +44,16 @@ import type {
   EngineOptions,
   EngineStats,
   PinInfo,
+  PreparedInfo,
   TransactionKind,
+  TransactionOutcome,
   VerifyProgress,
   VerifyReport,
 } from './engine-api.ts';
 import { backUp } from './backup.ts';
 import { Maintenance, type MaintenanceHost } from './maintenance.ts';
 import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
+import { loadPrepared, PreparedTransactions } from './prepared.ts';
 import type { SpillContext } from './spill.ts';
 import { Transaction, type TransactionHost } from './transaction.ts';
 
@@ -108,11 +112,13 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
   readonly buffers = new WriteBufferPool();
   readonly factory: SegmentFactory;
   readonly spillBytes: number;
+  readonly blockers: Blockers;
   generation = 0;
   readonly #options: EngineOptions;
   readonly #folder: DatabaseFolder;
   readonly #combiner: Combiner | undefined;
   readonly #maintenance: Maintenance | undefined;
+  readonly #prepared: PreparedTransactions;
   readonly #open = new Set<Transaction>();
   #log: CommitLog | undefined;
   #recovered = new Map<number, number>();
@@ -158,7 +164,11 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
         loadIds: (writer) => this.#readRootRow(TRANSACTION_STORE, writerKey(writer)),
       });
       this.state.ids.begin(this.writer);
+      loadPrepared(this);
       this.state.replay(opening.replay());
+      this.blockers = new Blockers(this.state.prepared);
+      this.blockers.check();
+      this.state.prepared.segments(this.segments);
     } catch (error) {
       this.segments.close();
       throw error;
@@ -168,8 +178,9 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     if (opening.log !== undefined) {
       this.#combiner = new Combiner(this);
       this.#maintenance = new Maintenance(this, this.#combiner);
-      if (this.state.frozen.length > 0) this.#maintenance.request();
     }
+    this.#prepared = new PreparedTransactions(this, this.#combiner);
+    if (this.state.frozen.length > 0) this.#maintenance?.request();
   }
 
   get folder(): string {
@@ -208,6 +219,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
   }
 
   ended(transaction: Transaction): void {
+    if (transaction.isPrepared) this.#prepared.prepared(transaction);
     this.#open.delete(transaction);
     if (transaction.isPinned) {
       if (this.pinnedRoots.release(transaction.view)) this.reclaim();
@@ -238,7 +250,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
   }
 
   segmentsInUse(): Set<number> {
-    const inUse = new Set<number>();
+    const inUse = this.state.prepared.segments(this.segments);
     for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
     return inUse;
   }
@@ -293,12 +305,21 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     this.state.durable = number;
   }
 
+  noteAccepted(request: CommitRequest, number: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#prepared.noteAccepted(request, number, bytes, start, end);
+  }
+
+  /** A transaction's changes are in the tables, at `number`. */
+  noteChanges(idWriter: number, idCounter: number, number: number, runs: number): void {
+    this.state.ids.noteCommitted(idWriter, idCounter, number);
+    this.#commits++;
+    if (runs > 0) (this.#maintenance as Maintenance).noteRuns();
+  }
+
   noteCommitted(request: CommitRequest, number: number): void {
     if (request.kind === KIND_USER) {
-      this.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
-      this.#commits++;
-      if (request.runs.length > 0) (this.#maintenance as Maintenance).noteRuns();
-    }
+      this.noteChanges(request.idWriter, request.idCounter, number, request.runs.length);
+    } else this.#prepared.noteCommitted(request, number);
     (this.#maintenance as Maintenance).noteCommit();
   }
 
@@ -396,7 +417,21 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     return this.state.nextStoreId++;
   }
 
-  async resolve(transactionId: string): Promise<'committed' | 'aborted'> {
+  prepared(): PreparedInfo[] {
+    this.mustBeUsable();
+    return this.#prepared.list();
+  }
+
+  decide(transactionId: string, isCommit: boolean): Promise<number> {
+    return this.#prepared.decide(transactionId, isCommit);
+  }
+
+  /** More waits in the log than a table may hold: a new root makes the log needless. */
+  logGrew(): void {
+    if (this.state.prepared.bytesInLog > this.state.active.capacityBytes) (this.#maintenance as Maintenance).request();
+  }
+
+  async resolve(transactionId: string): Promise<TransactionOutcome> {
     this.mustBeUsable();
     const id = parseTransactionId(transactionId);
     if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
@@ -405,6 +440,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
         throw new InvalidArgumentError(`${transactionId} was given to no transaction yet`);
       await this.#settled(transactionId);
     }
+    if (await this.#prepared.isUndecided(id)) return 'prepared';
     const outcome = this.state.ids.outcome(id.writer, id.counter);
     if (outcome === undefined) {
       throw new SnapshotTooOldError(
@@ -572,6 +608,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
 
   /** Lets what is being committed end, data being synced before it included. A long log is merged, for a quick opening. */
   async #finishCommits(combiner: Combiner, maintenance: Maintenance): Promise<void> {
+    combiner.refuseHeld();
     await Promise.all([...this.#open].map((transaction) => transaction.settled()));
     await combiner.drained();
     if (this.state.active.usedBytes <= CLOSE_CHECKPOINT_BYTES || this.log.failed !== undefined) return;

@@ -11,9 +11,10 @@ import {
 import { FIRST_USER_STORE_ID, MAX_KEY_BYTES } from '../base/limits.ts';
 import { assert } from '../base/assert.ts';
 import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
+import { encodeReads } from '../commit/prepared-reads.ts';
 import { ReadSet } from '../commit/read-set.ts';
 import type { Env, Timer } from '../env/env.ts';
-import { KIND_USER } from '../log/batch.ts';
+import { KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import { OP_INCREMENT, OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
@@ -112,7 +113,7 @@ export class Transaction implements EngineTransaction {
   #savepoints: Savepoint[] | undefined;
   #bufferedBytes = 0;
   #counter = 0;
-  #state: 'open' | 'committing' | 'committed' | 'rolled back' = 'open';
+  #state: 'open' | 'committing' | 'prepared' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
   /** Where its values go: one writer to the end, since what it wrote there is what it must sync. */
   #values: SegmentWriter | undefined;
@@ -122,6 +123,7 @@ export class Transaction implements EngineTransaction {
   #unsubscribe: (() => void) | undefined;
   #onCommit: ((number: number) => void)[] | undefined;
   #onRollback: ((reason: unknown) => void)[] | undefined;
+  #onSettled: (() => void)[] | undefined;
 
   constructor(host: TransactionHost, kind: TransactionKind, view: View, snapshot: number, options: BeginOptions) {
     this.#host = host;
@@ -143,15 +145,17 @@ export class Transaction implements EngineTransaction {
     return this.#counter !== 0 && formatTransactionId(this.#host.writer, this.#counter) === id;
   }
 
-  /** Resolves when it has ended, one way or the other. */
+  /** Resolves when it has ended, one way or the other, or is prepared. */
   settled(): Promise<void> {
-    if (this.#state === 'committed' || this.#state === 'rolled back') return Promise.resolve();
+    if (this.#state !== 'open' && this.#state !== 'committing') return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onCommit ??= [];
-      this.#onCommit.push(() => resolve());
-      this.#onRollback ??= [];
-      this.#onRollback.push(() => resolve());
+      this.#onSettled ??= [];
+      this.#onSettled.push(resolve);
     });
+  }
+
+  get isPrepared(): boolean {
+    return this.#state === 'prepared';
   }
 
   get ended(): boolean {
@@ -524,11 +528,21 @@ export class Transaction implements EngineTransaction {
       this.#end('committed');
       return Promise.resolve(this.snapshot);
     }
+    return this.#synced(KIND_USER);
+  }
+
+  prepare(): Promise<void> {
+    this.#mustBeWritable();
+    return this.#synced(KIND_PREPARE).then(() => {});
+  }
+
+  /** Logs what it did, once all that lies outside of the log is durable. */
+  #synced(kind: number): Promise<number> {
     this.#state = 'committing';
     if (this.#valueSegments === undefined && this.#changes.every((one) => one.spill === undefined))
-      return this.#submit();
+      return this.#submit(kind);
     return this.#syncData().then(
-      () => this.#submit(),
+      () => this.#submit(kind),
       (error: unknown) => {
         this.#finishRollback(error);
         throw error;
@@ -541,18 +555,18 @@ export class Transaction implements EngineTransaction {
     for (const changes of this.#changes) await changes.spill?.finish();
   }
 
-  #submit(): Promise<number> {
+  #submit(kind: number): Promise<number> {
     return new Promise<number>((resolve, reject) => {
       const failed = (error: unknown): void => {
         this.#finishRollback(error);
         reject(error as SopError);
       };
       const committed = (number: number): void => {
-        this.#end('committed', number);
+        this.#end(kind === KIND_PREPARE ? 'prepared' : 'committed', number);
         resolve(number);
       };
       try {
-        this.#host.submit(this.#makeRequest(committed, failed));
+        this.#host.submit(this.#makeRequest(kind, committed, failed));
       } catch (cause) {
         // Nobody knows how far it came; whoever closes the database must not wait for it.
         failed(
@@ -564,7 +578,7 @@ export class Transaction implements EngineTransaction {
     });
   }
 
-  #makeRequest(committed: (number: number) => void, failed: (error: unknown) => void): CommitRequest {
+  #makeRequest(kind: number, committed: (number: number) => void, failed: (error: unknown) => void): CommitRequest {
     const sections: CommitSection[] = [];
     const runs: CommitRun[] = [];
     let byteLength = 64;
@@ -587,19 +601,25 @@ export class Transaction implements EngineTransaction {
         byteLength += descriptor.length + 16;
       }
     }
+    const payload = kind === KIND_PREPARE ? this.#preparedPayload() : undefined;
+    if (payload !== undefined) byteLength += payload.length;
     return {
-      kind: KIND_USER,
+      kind,
       idWriter: this.#host.writer,
       idCounter: this.#mustCounter(),
       snapshot: this.snapshot,
       reads: this.#reads,
       sections,
       runs,
-      payload: undefined,
+      payload,
       byteLength,
       committed,
       failed,
     };
+  }
+
+  #preparedPayload(): Uint8Array {
+    return encodeReads(this.snapshot, this.valueSegments, this.#host.segments, this.#reads as ReadSet);
   }
 
   rollback(reason?: unknown): void {
@@ -614,13 +634,24 @@ export class Transaction implements EngineTransaction {
     this.#end('rolled back');
   }
 
-  #end(state: 'committed' | 'rolled back', number = this.snapshot): void {
+  /** A prepared one was decided: those who listen hear of it. */
+  decided(number: number | undefined): void {
+    this.#state = number === undefined ? 'rolled back' : 'committed';
+    this.#tellAll(number ?? this.snapshot);
+  }
+
+  #end(state: 'prepared' | 'committed' | 'rolled back', number = this.snapshot): void {
     this.#state = state;
     this.#timer?.cancel();
     this.#unsubscribe?.();
     for (const changes of this.#changes.splice(0)) this.#host.buffers.release(changes.buffer);
     this.#host.ended(this);
-    if (state === 'committed') for (const fn of this.#onCommit ?? []) this.#tell(fn, number);
+    if (state !== 'prepared') this.#tellAll(number);
+    for (const settled of this.#onSettled ?? []) settled();
+  }
+
+  #tellAll(number: number): void {
+    if (this.#state === 'committed') for (const fn of this.#onCommit ?? []) this.#tell(fn, number);
     else for (const fn of this.#onRollback ?? []) this.#tell(fn, this.#reason);
   }
 

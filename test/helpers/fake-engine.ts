@@ -29,7 +29,9 @@ import {
   FOUND,
   type FindResult,
   NOT_LOADED,
+  type PreparedInfo,
   type TransactionKind,
+  type TransactionOutcome,
   type VerifyReport,
 } from '../../src/transaction/engine-api.ts';
 
@@ -125,7 +127,8 @@ export class FakeEngine implements EngineApi {
   #nextStore = FIRST_USER_STORE_ID;
   #nextValue = 1;
   #nextTransaction = 1;
-  readonly outcomes = new Map<string, 'committed' | 'aborted'>();
+  readonly outcomes = new Map<string, TransactionOutcome>();
+  readonly waiting = new Map<string, FakeTransaction>();
 
   constructor(options: FakeEngineOptions = {}) {
     this.readOnly = options.readOnly ?? false;
@@ -202,8 +205,26 @@ export class FakeEngine implements EngineApi {
     return [];
   }
 
-  async resolve(id: string): Promise<'committed' | 'aborted'> {
+  async resolve(id: string): Promise<TransactionOutcome> {
     return this.outcomes.get(id) ?? 'aborted';
+  }
+
+  prepared(): PreparedInfo[] {
+    return [...this.waiting].map(([id, transaction]) => ({
+      id,
+      preparedAt: this.number,
+      stores: transaction.stores(),
+    }));
+  }
+
+  async decide(id: string, isCommit: boolean): Promise<number> {
+    const transaction = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (transaction === undefined) {
+      if ((this.outcomes.get(id) === 'committed') !== isCommit) throw new TransactionEndedError('decided otherwise');
+    } else if (isCommit) return transaction.apply();
+    else transaction.forget(undefined);
+    return this.number;
   }
 
   async close(): Promise<void> {
@@ -390,6 +411,23 @@ class FakeTransaction implements EngineTransaction {
     this.#mustBeOpen();
     await Promise.resolve();
     this.#mustBeOpen();
+    this.#mustValidate();
+    return this.apply();
+  }
+
+  async prepare(): Promise<void> {
+    this.#mustBeOpen();
+    await Promise.resolve();
+    this.#mustValidate();
+    this.#end('prepared');
+    this.engine.waiting.set(this.id, this);
+  }
+
+  stores(): number[] {
+    return [...this.#own];
+  }
+
+  #mustValidate(): void {
     try {
       this.#validate();
     } catch (error) {
@@ -397,6 +435,9 @@ class FakeTransaction implements EngineTransaction {
       this.rollback(error);
       throw error;
     }
+  }
+
+  apply(): number {
     this.#end('committed');
     if (this.#changes.length === 0) {
       for (const fn of this.#committed) fn(this.snapshot);
@@ -420,13 +461,17 @@ class FakeTransaction implements EngineTransaction {
   rollback(reason?: unknown): void {
     if (this.ended) return;
     if (reason instanceof AbortedError || reason instanceof TimeoutError) this.#reason = reason;
+    this.forget(reason);
+  }
+
+  forget(reason: unknown): void {
     this.#end('aborted');
     for (const fn of this.#rolledBack) fn(reason);
   }
 
-  #end(outcome: 'committed' | 'aborted'): void {
+  #end(outcome: TransactionOutcome): void {
     this.ended = true;
-    this.#state = outcome === 'committed' ? 'committed' : 'rolled back';
+    this.#state = outcome === 'aborted' ? 'rolled back' : outcome;
     this.engine.open.delete(this);
     this.engine.outcomes.set(this.id, outcome);
   }

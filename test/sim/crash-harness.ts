@@ -391,7 +391,7 @@ async function failureOf<C>(
 }
 
 export function describeState<C>(state: OracleState<C>): string {
-  const counts = { started: 0, acknowledged: 0, refused: 0 };
+  const counts = { started: 0, prepared: 0, committing: 0, aborting: 0, acknowledged: 0, refused: 0 };
   for (const commit of state.commits) counts[commit.outcome]++;
   return `${counts.acknowledged} acknowledged, ${counts.started} under way, ${counts.refused} refused`;
 }

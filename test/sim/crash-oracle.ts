@@ -3,7 +3,10 @@
  * the harness asks what was promised at any moment of the run.
  */
 
-export type CommitOutcome = 'started' | 'acknowledged' | 'refused';
+/**
+ * 'prepared': it waits for a decision, for certain; 'committing' and 'aborting': that decision was asked for, and may be in.
+ */
+export type CommitOutcome = 'started' | 'prepared' | 'committing' | 'aborting' | 'acknowledged' | 'refused';
 
 export interface OracleCommit<C> {
   readonly ticket: number;
@@ -43,6 +46,16 @@ export class Oracle<C> {
     const ticket = this.#base.length + this.#commits.length - 1;
     this.#note(ticket, 'started', undefined);
     return ticket;
+  }
+
+  /** The engine said that it is prepared: from here on it waits until it is decided. */
+  prepared(ticket: number): void {
+    this.#note(ticket, 'prepared', undefined);
+  }
+
+  /** Before the engine is asked to decide. */
+  deciding(ticket: number, isCommit: boolean): void {
+    this.#note(ticket, isCommit ? 'committing' : 'aborting', undefined);
   }
 
   /** The engine said yes, or showed it to a reader: from here on it must be found. */

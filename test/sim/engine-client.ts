@@ -21,6 +21,7 @@ import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
 import { LivingPins } from './pin-system.ts';
 import { engineSystem, expectContentOf, type IssuedCommit, type Life, SMALL } from './engine-system.ts';
+import { isHeldBack, TwoPhase } from './two-phase.ts';
 
 export interface ClientOptions {
   readonly env: Env;
@@ -44,9 +45,11 @@ export class EngineClient {
   #nextId = 1;
   readonly #pins = new LivingPins();
   readonly #unknown: Unknown[] = [];
+  readonly #twoPhase: TwoPhase;
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#twoPhase = new TwoPhase(options.oracle, options.random, options.life);
   }
 
   /** A life of so many steps. Ends early where the database does not open any more. */
@@ -83,7 +86,8 @@ export class EngineClient {
 
   async #step(): Promise<void> {
     const { random } = this.#options;
-    const choice = random.below(35);
+    const choice = random.below(39);
+    if (choice >= 35) return this.#twoPhase.step(this.#api, () => this.#nextId++);
     if (choice === 33) return backUpOnce(this.#api, this.#options.oracle);
     if (choice === 34) return allOf([backUpOnce(this.#api, this.#options.oracle), this.write(), this.write()]);
     if (choice >= 30) await this.#pins.step(this.#api, this.#options.oracle, choice);
@@ -111,7 +115,7 @@ export class EngineClient {
       if (error instanceof OutcomeUnknownError) this.#unknown.push({ ticket, transactionId });
       else if (error instanceof SopError) oracle.refused(ticket);
       transaction.rollback();
-      throw error;
+      if (!isHeldBack(error)) throw error;
     }
   }
 

@@ -24,6 +24,7 @@ import { backUpOnce, expectBackup } from './backup-system.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
 import type { Oracle, OracleState } from './crash-oracle.ts';
 import { expectPins, LivingPins } from './pin-system.ts';
+import { decideFound, expectReadsHold, expectWaiting, isHeldBack, type SeenValue, TwoPhase } from './two-phase.ts';
 
 // Half of a simulated engine's time would go into checksums otherwise.
 if (hasNativeModule()) nodeEnv();
@@ -44,6 +45,10 @@ export interface IssuedCommit {
   readonly pin?: string;
   readonly unpin?: string;
   readonly isBackup?: boolean;
+  /** Prepared first, decided later. */
+  readonly isTwoPhase?: boolean;
+  /** What it read: still so when its changes come. */
+  readonly reads?: readonly SeenValue[];
 }
 
 export interface Life {
@@ -60,10 +65,12 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       let engine = await openEngine(env, options);
       let nextId = 1;
       const pins = new LivingPins();
+      const twoPhase = new TwoPhase(oracle, random, life);
       const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
       for (let step = 0; step < steps; step++) {
-        const choice = random.below(35);
-        if (choice === 33) await backUpOnce(engine, oracle);
+        const choice = random.below(41);
+        if (choice >= 35) await twoPhase.step(engine, () => nextId++);
+        else if (choice === 33) await backUpOnce(engine, oracle);
         else if (choice === 34) await Promise.all([backUpOnce(engine, oracle), write(), engine.compact(), write()]);
         else if (choice >= 32) await Promise.all([engine.compact(), pins.step(engine, oracle, choice)]);
         else if (choice >= 30) await pins.step(engine, oracle, choice);
@@ -82,11 +89,14 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
     async check(env, state, { oracle, random }) {
       await expectBackup(env, options, state);
       let engine = await openEngine(env, options);
-      const content = await expectPromises(engine, state);
+      let content = await expectPromises(engine, state);
       await resolveOne(engine, state, content.found, oracle, random.below(1000));
+      const further = random.below(8);
+      if (random.below(2) === 0 && (await decideFound(engine, state, oracle, random.below(100)))) {
+        content = expectContentOf(engine, oracle.stateAt(Number.POSITIVE_INFINITY));
+      }
       const commit: ModelCommit = { id: 1_000_000 + state.commits.length, operations: [] };
       await commitOne(engine, commit, oracle);
-      const further = random.below(8);
       if (further === 0) await engine.compact();
       else if (further === 1) await backUpOnce(engine, oracle);
       else if (further < 3) await engine.checkpoint();
@@ -110,6 +120,10 @@ export async function commitOne(engine: EngineApi, commit: ModelCommit, oracle: 
     const number = await transaction.commit();
     oracle.acknowledged(ticket, number);
     return number;
+  } catch (error) {
+    if (!isHeldBack(error)) throw error;
+    oracle.refused(ticket);
+    return 0;
   } finally {
     transaction.rollback();
   }
@@ -133,19 +147,28 @@ export async function expectPromises(engine: EngineApi, state: OracleState<Issue
 export function expectContentOf(engine: EngineApi, state: OracleState<IssuedCommit>): FoundContent {
   const transaction = engine.begin('read');
   try {
-    return compareContent(transaction, state);
+    return compareContent(transaction, state, new Set(engine.prepared().map((one) => one.id)));
   } finally {
     transaction.rollback();
   }
 }
 
-function compareContent(transaction: EngineTransaction, state: OracleState<IssuedCommit>): FoundContent {
+function compareContent(
+  transaction: EngineTransaction,
+  state: OracleState<IssuedCommit>,
+  listed: ReadonlySet<string>,
+): FoundContent {
   const marks = readVersionedMarks(transaction);
   const issued = new Map(state.commits.map((one) => [one.commit.commit.id, one]));
   const found = new Set(marks.map((mark) => mark.id));
-  for (const { commit, outcome } of state.commits) {
+  for (const one of state.commits) {
+    const { commit, outcome } = one;
     if (commit.commit.id < 0) continue;
     const isIn = found.has(commit.commit.id);
+    if (commit.isTwoPhase === true) {
+      expectWaiting(one, isIn, listed);
+      continue;
+    }
     if (outcome === 'acknowledged' && !isIn) throw new Error(`commit ${commit.commit.id} was acknowledged and is gone`);
     if (outcome === 'refused' && isIn) throw new Error(`commit ${commit.commit.id} was refused and is there`);
   }
@@ -156,6 +179,7 @@ function compareContent(transaction: EngineTransaction, state: OracleState<Issue
     if (one.place !== undefined && one.place !== version) {
       throw new Error(`commit ${id} was acknowledged as number ${one.place} and is number ${version}`);
     }
+    expectReadsHold(model, one.commit);
     applyToModel(model, one.commit.commit);
   }
   expectContent(transaction, model);
@@ -177,7 +201,7 @@ async function resolveOne(
   draw: number,
 ): Promise<void> {
   const one = state.commits[draw % Math.max(1, state.commits.length)];
-  if (one === undefined || one.commit.commit.id < 0 || draw % 4 !== 0) return;
+  if (one === undefined || one.commit.commit.id < 0 || draw % 4 !== 0 || one.commit.isTwoPhase === true) return;
   const { commit, transactionId } = one.commit;
   const answer = await engine.resolve(transactionId).catch(tooOldToKnow);
   if (answer === undefined) return;

@@ -2,7 +2,12 @@
  * Mistakes to plant into a running engine, each in a vital place, by patching methods in the test's own process. Nothing in
  * the shipped code knows of them. Each names the lane that must notice.
  */
+import { Blockers } from '../../src/commit/blockers.ts';
+import { Footprint } from '../../src/commit/footprint.ts';
 import { StoreReads } from '../../src/commit/read-set.ts';
+import { Combiner } from '../../src/commit/combiner.ts';
+import type { CommitRequest } from '../../src/commit/commit-request.ts';
+import { KIND_PREPARE } from '../../src/log/batch.ts';
 import type { BatchBuilder } from '../../src/log/batch-builder.ts';
 import { FileCommitLog } from '../../src/log/file-commit-log.ts';
 import { EpochScan } from '../../src/log/log-reader.ts';
@@ -13,6 +18,7 @@ import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
 import { PinnedRoots } from '../../src/storage/pinned-roots.ts';
+import { PreparedSet } from '../../src/storage/prepared-set.ts';
 import { RangeRemovals, RemovalWindow } from '../../src/storage/range-removals.ts';
 import { RecordSearch } from '../../src/storage/record-search.ts';
 import { SegmentWriter } from '../../src/storage/segment-writer.ts';
@@ -305,6 +311,47 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
           return [...original.call(this, storeId)].reverse();
         };
       }),
+  },
+  {
+    name: 'a prepared transaction is forgotten by a checkpoint',
+    lane: 'crash',
+    plant: (undo) => undo.method(PreparedSet.prototype, 'rowsFor', () => () => []),
+  },
+  {
+    name: 'a checkpoint keeps no segments for who is prepared',
+    lane: 'crash with values',
+    plant: (undo) => undo.method(PreparedSet.prototype, 'segments', () => () => new Set()),
+  },
+  {
+    name: 'prepare is answered before its record is synced',
+    lane: 'crash',
+    plant: (undo) => {
+      undo.method(Combiner.prototype, 'submit', (original) => {
+        return function (this: Combiner, request: CommitRequest): void {
+          original.call(this, request, false);
+        };
+      });
+      undo.method(FileCommitLog.prototype, 'commit', (original) => {
+        return function (this: FileCommitLog, batch: BatchBuilder): Promise<void> {
+          let prepares = false;
+          for (const cursor = batch.cursor(); cursor.nextTransaction(); ) prepares ||= cursor.kind === KIND_PREPARE;
+          const written = original.call(this, batch);
+          if (!prepares) return written;
+          void written.catch(() => {});
+          return Promise.resolve();
+        };
+      });
+    },
+  },
+  {
+    name: 'what a prepared transaction read is not kept from others',
+    lane: 'crash',
+    plant: (undo) => undo.method(Footprint, 'ofReads', () => () => new Footprint()),
+  },
+  {
+    name: 'nobody waits for a prepared transaction',
+    lane: 'crash',
+    plant: (undo) => undo.method(Blockers.prototype, 'find', () => () => undefined),
   },
   {
     name: 'committed ids are forgotten',

@@ -1,0 +1,220 @@
+/**
+ * Prepared transactions of an open database: what waits, and how it is decided.
+ *
+ *  1. One decision at a time of one transaction: who comes second hears what became of the first.
+ *  2. Listeners of a transaction that was prepared here hear of its decision once that is durable.
+ */
+import { copyBytes } from '../base/bytes.ts';
+import {
+  CorruptionError,
+  InvalidArgumentError,
+  ReadOnlyError,
+  SnapshotTooOldError,
+  TransactionEndedError,
+} from '../base/errors.ts';
+import type { Combiner } from '../commit/combiner.ts';
+import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
+import { KIND_DECIDE, KIND_PREPARE } from '../log/batch.ts';
+import { AT } from '../node/entry-cursor.ts';
+import type { DatabaseState } from '../storage/database-state.ts';
+import { decodeDecision, encodeDecision, type PreparedTransaction } from '../storage/prepared-set.ts';
+import type { Segments } from '../storage/segments.ts';
+import type { SnapshotReader } from '../storage/snapshot-reader.ts';
+import { PREPARED_STORE } from '../storage/system-stores.ts';
+import { formatTransactionId, parseTransactionId, type TransactionId } from '../storage/transaction-ids.ts';
+import { openRun } from '../storage/tree-run.ts';
+import { CELL_SEPARATE } from '../codec/cell.ts';
+import { readValueSync } from '../storage/value-log.ts';
+import { TreeCursor } from '../tree/tree-cursor.ts';
+import type { PreparedInfo } from './engine-api.ts';
+import type { Transaction } from './transaction.ts';
+
+export interface PreparedHost {
+  readonly folder: string;
+  readonly writer: number;
+  readonly state: DatabaseState;
+  readonly reader: SnapshotReader;
+  readonly segments: Segments;
+  nextCounter(): number;
+  mustBeUsable(): void;
+  noteChanges(idWriter: number, idCounter: number, number: number, runs: number): void;
+  logGrew(): void;
+  backgroundError(error: unknown): void;
+}
+
+/** Takes in what waited when the root was made. */
+export function loadPrepared({ state, reader, segments }: Pick<PreparedHost, 'state' | 'reader' | 'segments'>): void {
+  const { root } = state.view;
+  const tree = root.record.hasPrepared === true ? reader.tree(root, PREPARED_STORE) : undefined;
+  if (tree === undefined) return;
+  const cursor = new TreeCursor(reader.cache, tree);
+  cursor.waits = true;
+  for (let step = cursor.first(); step === AT; step = cursor.next()) {
+    const key = cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd);
+    const cell = cursor.cellBytes.slice(cursor.cellStart, cursor.cellEnd);
+    state.prepared.load(key, 0, key.length, wholeCell(segments, cell));
+  }
+}
+
+/** A cell whose value a checkpoint moved, as it was before. */
+function wholeCell(segments: Segments, cell: Uint8Array): Uint8Array {
+  if (cell.length === 0) throw new CorruptionError('a row of the prepared store is empty');
+  if (((cell[0] as number) & CELL_SEPARATE) === 0) return cell;
+  const value = readValueSync(segments, cell, 0, cell.length);
+  const whole = new Uint8Array(1 + value.length);
+  whole.set(value, 1);
+  return whole;
+}
+
+interface UnderWay {
+  readonly isCommit: boolean;
+  readonly done: Promise<number>;
+}
+
+export class PreparedTransactions {
+  readonly #host: PreparedHost;
+  readonly #combiner: Combiner | undefined;
+  /** Those prepared in this opening, by id: they have listeners. */
+  readonly #here = new Map<string, Transaction>();
+  readonly #underWay = new Map<string, UnderWay>();
+
+  constructor(host: PreparedHost, combiner: Combiner | undefined) {
+    this.#host = host;
+    this.#combiner = combiner;
+  }
+
+  list(): PreparedInfo[] {
+    return this.#host.state.prepared.undecided
+      .filter((one) => one.number <= this.#host.state.durable)
+      .map((one) => ({
+        id: formatTransactionId(one.writer, one.counter),
+        preparedAt: one.number,
+        stores: one.stores(),
+      }));
+  }
+
+  /** Its holder can decide it from here on. */
+  prepared(transaction: Transaction): void {
+    this.#here.set(transaction.id, transaction);
+  }
+
+  /** Whether it waits for a decision; one that is under way is waited for. */
+  async isUndecided({ writer, counter }: TransactionId): Promise<boolean> {
+    await this.#underWay.get(formatTransactionId(writer, counter))?.done.catch(() => {});
+    return this.#host.state.prepared.get(writer, counter)?.decidedAt === 0;
+  }
+
+  /** `TransactionEndedError` where it was decided otherwise or never was prepared. */
+  async decide(transactionId: string, isCommit: boolean): Promise<number> {
+    this.#host.mustBeUsable();
+    const id = parseTransactionId(transactionId);
+    if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
+    if (await this.isUndecided(id)) {
+      // Somebody else may have waited for the same.
+      const underWay = this.#underWay.get(transactionId);
+      if (underWay !== undefined) return this.decide(transactionId, isCommit);
+      return this.#decide(transactionId, id, isCommit);
+    }
+    return this.#decidedBefore(transactionId, id, isCommit);
+  }
+
+  #decide(transactionId: string, { writer, counter }: TransactionId, isCommit: boolean): Promise<number> {
+    const host = this.#host;
+    if (this.#combiner === undefined) {
+      throw new ReadOnlyError(
+        `${host.folder} was opened with readOnly: a prepared transaction can not be decided here`,
+      );
+    }
+    const combiner = this.#combiner;
+    const one = host.state.prepared.get(writer, counter) as PreparedTransaction;
+    const done = new Promise<number>((committed, failed) => {
+      const { sections, runs, byteLength } = isCommit ? this.#changesOf(one) : NOTHING;
+      combiner.submit(
+        {
+          kind: KIND_DECIDE,
+          idWriter: host.writer,
+          idCounter: host.nextCounter(),
+          snapshot: 0,
+          reads: undefined,
+          sections,
+          runs,
+          payload: encodeDecision({ writer, counter, isCommit }),
+          byteLength,
+          committed,
+          failed,
+        },
+        false,
+      );
+    }).finally(() => this.#underWay.delete(transactionId));
+    this.#underWay.set(transactionId, { isCommit, done });
+    return done.then((number) => {
+      this.#here.get(transactionId)?.decided(isCommit ? number : undefined);
+      this.#here.delete(transactionId);
+      return number;
+    });
+  }
+
+  #changesOf(one: PreparedTransaction): Changes {
+    const sections: CommitSection[] = [];
+    const runs: CommitRun[] = [];
+    const cursor = one.open();
+    const { bytes } = cursor;
+    while (cursor.nextSection()) {
+      const { storeId, recordCount, sectionStart: start, sectionLength: byteLength } = cursor;
+      sections.push({ storeId, recordCount, bytes, start, byteLength });
+    }
+    while (cursor.nextRun()) {
+      const storeId = cursor.runStoreId;
+      const descriptor = bytes.slice(cursor.runStart, cursor.runStart + cursor.runLength);
+      const { runContext } = this.#host.reader;
+      runs.push({ storeId, descriptor, adopt: (number) => openRun(runContext, storeId, descriptor, number) });
+    }
+    return { sections, runs, byteLength: bytes.length + NOTHING.byteLength };
+  }
+
+  #decidedBefore(transactionId: string, { writer, counter }: TransactionId, isCommit: boolean): number {
+    const { state } = this.#host;
+    const known = state.prepared.get(writer, counter);
+    const outcome =
+      known === undefined ? state.ids.outcome(writer, counter) : known.committed ? 'committed' : 'unknown';
+    if (outcome === undefined) {
+      throw new SnapshotTooOldError(
+        `transaction ${transactionId} is too old: how it was decided is not known any more`,
+      );
+    }
+    if ((outcome === 'committed') === isCommit) return known?.decidedAt ?? state.durable;
+    const found =
+      outcome === 'committed' ? 'was committed' : 'does not wait for a decision: it was rolled back, or never prepared';
+    throw new TransactionEndedError(`transaction ${transactionId} ${found}`, {
+      details: { transactionId, outcome: outcome === 'committed' ? 'committed' : 'aborted' },
+    });
+  }
+
+  /** A record of this engine's own has its place in the log: nothing behind it may overlook it. */
+  noteAccepted(request: CommitRequest, number: number, bytes: Uint8Array, start: number, end: number): void {
+    const { prepared } = this.#host.state;
+    if (request.kind === KIND_PREPARE) {
+      prepared.add(request.idWriter, request.idCounter, number, copyBytes(bytes, start, end));
+    } else if (request.kind === KIND_DECIDE) {
+      const payload = request.payload as Uint8Array;
+      prepared.decide(decodeDecision(payload, 0, payload.length), number);
+      this.#combiner?.releaseHeld();
+    }
+  }
+
+  noteCommitted(request: CommitRequest, number: number): void {
+    if (request.kind === KIND_PREPARE) this.#host.logGrew();
+    if (request.kind !== KIND_DECIDE) return;
+    const payload = request.payload as Uint8Array;
+    const { writer, counter, isCommit } = decodeDecision(payload, 0, payload.length);
+    if (isCommit) this.#host.noteChanges(writer, counter, number, request.runs.length);
+  }
+}
+
+interface Changes {
+  readonly sections: readonly CommitSection[];
+  readonly runs: readonly CommitRun[];
+  readonly byteLength: number;
+}
+
+const NOTHING: Changes = { sections: [], runs: [], byteLength: 128 };

@@ -1,0 +1,266 @@
+/** Prepared transactions: durable, invisible, in the way of what conflicts with them, and decided once. */
+import { describe, expect, it } from 'vitest';
+import { ConflictError, type SopError, TransactionEndedError, ReadOnlyError } from '../../../src/base/errors.ts';
+import { memoryEnv } from '../../../src/env/memory-env.ts';
+import type { EngineApi, EngineTransaction } from '../../../src/transaction/engine-api.ts';
+import { bytesOf, getText, keysOf, openSmall, put, putSeparate, STORE, write } from './small-engine.ts';
+
+async function prepare(engine: EngineApi, work: (tx: EngineTransaction) => void): Promise<string> {
+  const tx = engine.begin('write');
+  const { id } = tx;
+  work(tx);
+  await tx.prepare();
+  return id;
+}
+
+function textNow(engine: EngineApi, key: string): string | undefined {
+  const tx = engine.begin('read');
+  try {
+    return getText(tx, key);
+  } finally {
+    tx.rollback();
+  }
+}
+
+function readThenPut(tx: EngineTransaction, read: string): void {
+  getText(tx, read);
+  put(tx, 'other', 'x');
+}
+
+const refusal = (work: Promise<unknown>): Promise<SopError> =>
+  work.then(
+    () => {
+      throw new Error('it was not refused');
+    },
+    (error: SopError) => error,
+  );
+
+describe('a prepared transaction', () => {
+  it('is seen by nobody before its decision, and whole after it', async () => {
+    const engine = await openSmall();
+    const id = await prepare(engine, (tx) => {
+      put(tx, 'a', '1');
+      put(tx, 'b', '2');
+    });
+    expect(textNow(engine, 'a')).toBeUndefined();
+    expect(engine.prepared().map((one) => one.id)).toEqual([id]);
+    expect(engine.prepared()[0]?.stores).toEqual([STORE]);
+    expect(await engine.resolve(id)).toBe('prepared');
+    const number = await engine.decide(id, true);
+    expect(number).toBe(engine.stats().number);
+    expect([textNow(engine, 'a'), textNow(engine, 'b')]).toEqual(['1', '2']);
+    expect(engine.prepared()).toEqual([]);
+    expect(await engine.resolve(id)).toBe('committed');
+    await engine.close();
+  });
+
+  it('that is rolled back leaves nothing', async () => {
+    const engine = await openSmall();
+    const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
+    await engine.decide(id, false);
+    expect(textNow(engine, 'a')).toBeUndefined();
+    expect(await engine.resolve(id)).toBe('aborted');
+    await engine.close();
+  });
+
+  it('is decided once: the same again is harmless, the opposite is refused', async () => {
+    const engine = await openSmall();
+    const yes = await prepare(engine, (tx) => put(tx, 'a', '1'));
+    const no = await prepare(engine, (tx) => put(tx, 'b', '1'));
+    const [one, two] = await Promise.all([engine.decide(yes, true), engine.decide(yes, true)]);
+    expect(one).toBe(two);
+    await engine.decide(no, false);
+    await engine.decide(yes, true);
+    await engine.decide(no, false);
+    await expect(engine.decide(yes, false)).rejects.toBeInstanceOf(TransactionEndedError);
+    await expect(engine.decide(no, true)).rejects.toBeInstanceOf(TransactionEndedError);
+    await engine.checkpoint();
+    await engine.decide(yes, true);
+    await expect(engine.decide(yes, false)).rejects.toBeInstanceOf(TransactionEndedError);
+    await engine.close();
+  });
+
+  it('tells those who listen of its decision, not of being prepared', async () => {
+    const engine = await openSmall();
+    const heard: string[] = [];
+    const listen = (tx: EngineTransaction): void => {
+      put(tx, tx.id, '1');
+      tx.onCommit((number) => heard.push(`commit ${number}`));
+      tx.onRollback(() => heard.push('rollback'));
+    };
+    const yes = await prepare(engine, listen);
+    const no = await prepare(engine, listen);
+    expect(heard).toEqual([]);
+    const number = await engine.decide(yes, true);
+    await engine.decide(no, false);
+    expect(heard).toEqual([`commit ${number}`, 'rollback']);
+    await engine.close();
+  });
+
+  it('is refused for a conflict before it is prepared', async () => {
+    const engine = await openSmall();
+    const tx = engine.begin('write');
+    getText(tx, 'a');
+    put(tx, 'b', '1');
+    await write(engine, (other) => put(other, 'a', '1'));
+    await expect(tx.prepare()).rejects.toBeInstanceOf(ConflictError);
+    expect(engine.prepared()).toEqual([]);
+    await engine.close();
+  });
+});
+
+describe('while a transaction is prepared', () => {
+  const blocked: [string, (tx: EngineTransaction) => void][] = [
+    ['writes a key that it read', (tx) => put(tx, 'read', 'x')],
+    ['writes a key of a range that it read', (tx) => put(tx, 'range-5', 'x')],
+    ['clears a range over a key that it read', (tx) => tx.removeRange(STORE, bytesOf('rea'), bytesOf('reae'))],
+    ['reads a key that it writes', (tx) => readThenPut(tx, 'written')],
+    ['reads a range over a key that it writes', (tx) => tx.noteRange(STORE, bytesOf('writ'), undefined)],
+    ['writes a key that it writes', (tx) => put(tx, 'written', 'x')],
+    ['writes a key of a range that it clears', (tx) => put(tx, 'cleared-5', 'x')],
+  ];
+  const harmless: [string, (tx: EngineTransaction) => void][] = [
+    ['reads what it read', (tx) => readThenPut(tx, 'read')],
+    ['writes beside it', (tx) => put(tx, 'range-6', 'x')],
+    ['writes the same key of another store', (tx) => put(tx, 'written', 'x', STORE + 1)],
+  ];
+
+  async function withPrepared(work: (engine: EngineApi, id: string) => Promise<void>): Promise<void> {
+    const engine = await openSmall();
+    const id = await prepare(engine, (tx) => {
+      getText(tx, 'read');
+      tx.noteRange(STORE, bytesOf('range-5'), bytesOf('range-6'));
+      put(tx, 'written', 'p');
+      tx.removeRange(STORE, bytesOf('cleared-1'), bytesOf('cleared-9'));
+    });
+    await work(engine, id);
+    await engine.close();
+  }
+
+  for (const [name, work] of blocked) {
+    it(`one that ${name} waits and is refused by name`, async () => {
+      await withPrepared(async (engine, id) => {
+        const error = await refusal(write(engine, work));
+        expect(error).toBeInstanceOf(ConflictError);
+        expect(error.retryable).toBe(true);
+        expect(error.details).toMatchObject({ prepared: id, storeId: STORE });
+        await engine.decide(id, true);
+        await write(engine, work);
+      });
+    });
+  }
+
+  for (const [name, work] of harmless) {
+    it(`one that ${name} commits`, async () => {
+      await withPrepared(async (engine) => void (await write(engine, work)));
+    });
+  }
+
+  it('one that waits goes on as soon as it is decided', async () => {
+    await withPrepared(async (engine, id) => {
+      const waiting = write(engine, (tx) => put(tx, 'written', 'after'));
+      await engine.decide(id, true);
+      await waiting;
+      expect(textNow(engine, 'written')).toBe('after');
+    });
+  });
+
+  it('one that read what it writes loses to its commit, and not to its rollback', async () => {
+    for (const isCommit of [true, false]) {
+      await withPrepared(async (engine, id) => {
+        const reading = write(engine, (tx) => readThenPut(tx, 'written'));
+        const outcome = reading.then(
+          () => 'committed',
+          () => 'refused',
+        );
+        await engine.decide(id, isCommit);
+        expect(await outcome).toBe(isCommit ? 'refused' : 'committed');
+      });
+    }
+  });
+
+  it('closing waits for nobody who waits for it', async () => {
+    await withPrepared(async (engine) => {
+      const waiting = refusal(write(engine, (tx) => put(tx, 'written', 'x')));
+      await Promise.resolve();
+      await engine.close();
+      expect(await waiting).toBeInstanceOf(ConflictError);
+    });
+  });
+});
+
+describe('a prepared transaction after opening again', () => {
+  for (const before of ['nothing', 'a checkpoint', 'two checkpoints']) {
+    it(`still waits and blocks, ${before} before the end`, async () => {
+      const env = memoryEnv();
+      let engine = await openSmall(env);
+      await write(engine, (tx) => put(tx, 'old', '1'));
+      const value = new Uint8Array(100_000).fill(7);
+      const id = await prepare(engine, (tx) => {
+        put(tx, 'a', '1');
+        getText(tx, 'read');
+        putSeparate(tx, 'long', value);
+        for (let i = 0; i < 100; i++) put(tx, `many-${i}`, 'x'.repeat(100));
+      });
+      if (before !== 'nothing') await engine.checkpoint();
+      if (before === 'two checkpoints') {
+        await write(engine, (tx) => put(tx, 'old', '2'));
+        await engine.compact();
+      }
+      for (let round = 0; round < 2; round++) {
+        await engine.close();
+        engine = await openSmall(env);
+        expect(engine.prepared().map((one) => one.id)).toEqual([id]);
+        expect(textNow(engine, 'a')).toBeUndefined();
+        await expect(write(engine, (tx) => put(tx, 'read', '1'))).rejects.toBeInstanceOf(ConflictError);
+        expect(await engine.resolve(id)).toBe('prepared');
+        await write(engine, (tx) => put(tx, `round ${round}`, '1'));
+        await engine.compact();
+      }
+      await engine.decide(id, true);
+      expect(textNow(engine, 'a')).toBe('1');
+      await engine.compact();
+      await engine.close();
+      engine = await openSmall(env);
+      expect(engine.prepared()).toEqual([]);
+      expect(await engine.resolve(id)).toBe('committed');
+      expect(textNow(engine, 'long')).toHaveLength(100_000);
+      expect(keysOf(engine.begin('read'))).toHaveLength(105);
+      expect((await engine.verify()).problems).toEqual([]);
+      await engine.close();
+    });
+  }
+
+  it('with spilled runs commits whole, and a rolled back one leaves no file', async () => {
+    for (const isCommit of [true, false]) {
+      const env = memoryEnv();
+      let engine = await openSmall(env);
+      const id = await prepare(engine, (tx) => {
+        for (let i = 0; i < 2000; i++) put(tx, `key-${i}`, 'x'.repeat(100));
+      });
+      await engine.checkpoint();
+      await engine.close();
+      engine = await openSmall(env);
+      await write(engine, (tx) => put(tx, 'other', '1'));
+      await engine.compact();
+      await engine.decide(id, isCommit);
+      await engine.compact();
+      expect(keysOf(engine.begin('read'))).toHaveLength(isCommit ? 2001 : 1);
+      expect((await engine.verify()).problems).toEqual([]);
+      await engine.close();
+      if (!isCommit) expect(env.files.list('/db/data').length).toBeLessThanOrEqual(4);
+    }
+  });
+
+  it('is listed by a read-only opening, which can not decide it', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env);
+    const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
+    await engine.close();
+    const reading = await openSmall(env, { readOnly: true });
+    expect(reading.prepared().map((one) => one.id)).toEqual([id]);
+    expect(await reading.resolve(id)).toBe('prepared');
+    await expect(reading.decide(id, true)).rejects.toBeInstanceOf(ReadOnlyError);
+    await reading.close();
+  });
+});
