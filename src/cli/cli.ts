@@ -19,6 +19,8 @@ import {
   UsageError,
 } from './command.ts';
 import { infoCommand, statsCommand, storesCommand, verifyCommand } from './database-commands.ts';
+import { benchCommand } from './bench-command.ts';
+import { completionsCommand } from './completions-command.ts';
 import { dumpCommand } from './dump-command.ts';
 import { getCommand, putCommand, rmCommand } from './entry-commands.ts';
 import { exportCommand } from './export-command.ts';
@@ -28,6 +30,7 @@ import { Output, OutputClosedError, type OutputStreams } from './output.ts';
 import { pinCommand, pinsCommand, unpinCommand } from './pin-commands.ts';
 import { countCommand, scanCommand } from './scan-commands.ts';
 import { shellCommand } from './shell-command.ts';
+import { topCommand } from './top-command.ts';
 import { compactCommand, dropCommand, renameCommand } from './upkeep-commands.ts';
 
 const COMMANDS: readonly Command[] = [
@@ -51,6 +54,9 @@ const COMMANDS: readonly Command[] = [
   statsCommand,
   dumpCommand,
   shellCommand,
+  topCommand,
+  benchCommand,
+  completionsCommand,
 ];
 
 const GLOBAL_OPTIONS: Readonly<Record<string, OptionConfig>> = {

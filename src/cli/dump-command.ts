@@ -46,7 +46,7 @@ export const DUMP_SUBJECTS = Object.keys(SUBJECTS);
 
 export const dumpCommand: Command = {
   name: 'dump',
-  summary: 'draw what is in the files: root, log, batch, node, tree, table ...',
+  summary: 'draw what is in the files: root, log, batch, node, tree, table',
   usage: '<folder> <what> [...]',
   details:
     'What: root (the newest root and its stores); log [epoch[:number]]; batch <number> (the transactions that were written ' +

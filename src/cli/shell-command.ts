@@ -214,7 +214,8 @@ class Shell {
   async #runVerb(verb: string, rest: readonly string[]): Promise<number> {
     const { host, signal } = this.#call;
     const command = host.commands.find(({ name }) => name === verb);
-    const argv = command !== undefined && takesFolder(command) ? [verb, this.#folder, ...rest] : [verb, ...rest];
+    const words = command !== undefined && takesFolder(command) ? [this.#folder, ...rest] : rest;
+    const argv = [verb, ...words, ...(this.#call.out.json ? ['--json'] : [])];
     const running = new AbortController();
     const stop = () => running.abort();
     signal.addEventListener('abort', stop);
