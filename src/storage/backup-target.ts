@@ -40,6 +40,8 @@ export interface SegmentSource {
   readonly name: string;
   /** Of the file, what the roots name lies before here. */
   readonly length: number;
+  /** The length is that of a file which may still be growing: not every byte before it need have its place yet. */
+  readonly isGrowing: boolean;
 }
 
 export class BackupTarget {
@@ -85,6 +87,7 @@ export class BackupTarget {
 
   /** Whether the folder has the segment as it is needed: as long, and with the same header. */
   has(source: SegmentSource): boolean {
+    if (source.isGrowing) return false;
     const path = `${this.#folder.data}/${source.name}`;
     if (this.env.files.status(path)?.sizeBytes !== source.length) return false;
     return equalBytes(headerOf(this.env, path), headerOf(source.env, source.path));
@@ -98,7 +101,19 @@ export class BackupTarget {
     if (files.status(temporary) !== undefined) files.remove(temporary);
     if (source.env === this.env) await this.#clone(source, temporary, onBytes);
     else await this.#stream(source, temporary, onBytes);
+    if (source.isGrowing) await this.#makeOdd(temporary, source.length);
     files.rename(temporary, path);
+  }
+
+  /** A length that no root states: no later backup takes the copy for what it needs. */
+  async #makeOdd(path: string, length: number): Promise<void> {
+    const file = this.env.files.open(path, { mode: 'write' });
+    try {
+      file.writeSync(new Uint8Array(1), length);
+      await file.sync();
+    } finally {
+      file.close();
+    }
   }
 
   /** A reflink where the file system can, cut to what is named: the rest may be torn, or still growing. */

@@ -105,14 +105,18 @@ export class PinnedRoots {
     return this.#forget(kept);
   }
 
-  /** Keeps a root, and the pinned ones it knows of, until `release`. `others`: pins that its pin store names. */
-  hold(view: View, others: readonly KeptRoot[]): KeptRoot {
+  /**
+   * Keeps a root, and the pinned ones it knows of, until `release`. `others`: pins that its pin store names; `more`: segments
+   * that no tree names.
+   */
+  hold(view: View, others: readonly KeptRoot[], more: Iterable<number>): KeptRoot {
     const held = new Kept(undefined, NO_CELL, 0, view);
     held.users = 1;
     held.isGone = true;
     const all = new Map<number, NamedSegment>();
     merge(all, this.#segmentsOf(view));
     for (const other of others) merge(all, this.segmentsOf(other));
+    for (const index of more) merge(all, new Map([[index, { totalBytes: 0, liveBytes: 0 }]]));
     held.segments = all;
     this.#byView.set(view, held);
     this.#named = undefined;

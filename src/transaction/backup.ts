@@ -46,7 +46,7 @@ export async function backUp(
     } catch (error) {
       throw explained(host, error);
     } finally {
-      if (host.pinnedRoots.release(held.view)) host.reclaim();
+      if (host.pinnedRoots.release(held.kept.view)) host.reclaim();
     }
   } finally {
     target.close();
@@ -55,7 +55,7 @@ export async function backUp(
 
 async function copyAll(
   host: BackupHost,
-  held: KeptRoot,
+  held: Held,
   target: BackupTarget,
   options: EngineBackupOptions,
 ): Promise<BackupReport> {
@@ -80,35 +80,43 @@ async function copyAll(
     filesDone++;
     tell();
   }
-  const { record } = held.view.root;
+  const { record } = held.kept.view.root;
   await target.finish(encodeRoot(record, host.segments), new Set(sources.map(({ name }) => name)));
   return { number: record.covered, files: sources.length, bytesCopied, bytesKept };
 }
 
-function sourcesOf({ env, segments, pinnedRoots, state }: BackupHost, held: KeptRoot): SegmentSource[] {
-  const lengths = new Map([...pinnedRoots.segmentsOf(held)].map(([index, { totalBytes }]) => [index, totalBytes]));
-  // Nothing in the trees names what a prepared transaction has outside the log. All of it was synced before it was prepared.
-  for (const index of state.prepared.segments(segments)) {
-    lengths.set(index, env.files.status(segments.path(index))?.sizeBytes ?? 0);
-  }
-  const sources = [...lengths].map(([index, length]) => ({
-    env,
-    path: segments.path(index),
-    name: segmentFileName(segments.writerOf(index), segments.numberOf(index)),
-    length,
-  }));
+function sourcesOf({ env, segments, pinnedRoots }: BackupHost, { kept, growing }: Held): SegmentSource[] {
+  const sources = [...pinnedRoots.segmentsOf(kept)].map(([index, { totalBytes }]) => {
+    const path = segments.path(index);
+    const isGrowing = growing.has(index);
+    const name = segmentFileName(segments.writerOf(index), segments.numberOf(index));
+    const length = isGrowing ? (env.files.status(path)?.sizeBytes ?? 0) : totalBytes;
+    return { env, path, name, length, isGrowing };
+  });
   return sources.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+interface Held {
+  readonly kept: KeptRoot;
+  /**
+   * Where prepared transactions have what no tree names yet; all that the root's need was synced before they were prepared.
+   * Those decided since are among them until a newer root is adopted.
+   */
+  readonly growing: ReadonlySet<number>;
+}
+
 /** A root of now, held with the pins in it. `release` its view. */
-async function holdRootOfNow(host: BackupHost): Promise<KeptRoot> {
+async function holdRootOfNow(host: BackupHost): Promise<Held> {
   const { state, pinnedRoots } = host;
   for (;;) {
     const view = host.readOnly ? acquireMergedView(host) : await acquireRootOfNow(host);
     try {
       const pins = pinsStillThere(pinnedRoots, view);
       // In the same turn: nothing is removed between.
-      if (pins !== undefined) return pinnedRoots.hold(new View(view.root, []), pins);
+      if (pins !== undefined && state.view.root === view.root) {
+        const growing = state.prepared.segments(host.segments);
+        return { kept: pinnedRoots.hold(new View(view.root, []), pins, growing), growing };
+      }
     } finally {
       if (state.views.release(view)) {
         state.viewReleased(view);
