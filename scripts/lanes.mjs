@@ -32,7 +32,15 @@ export const lanes = [
   ),
   seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
+  seeded('live-copies', 300, '20 times cp -r of a database in use: a consistent prefix, or refused'),
+  seeded('soak', 400, 'three minutes of mixed load: everything that was taken comes back'),
   seeded('power-cuts', 400, '50 power cuts of a real ext4 (root only)'),
+  {
+    name: 'planted',
+    about: 'every planted mistake is caught by the lane it names',
+    seconds: 600,
+    node: ['test/lanes/planted.ts'],
+  },
   {
     name: 'bounds',
     about:

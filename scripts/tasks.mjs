@@ -125,6 +125,9 @@ const bench = {
 /** `npm run audit -- engine-crash --for 10m`: the large figures of the lanes, resumable. */
 const audit = { run: async (args) => (await runNode('test/lanes/audit.ts', args)).code };
 
+/** `npm run planted`: which lane catches which planted mistake, and how fast. */
+const planted = { run: async (args) => (await runNode('test/lanes/planted.ts', args)).code };
+
 const script = (file) => ({ run: async (args) => (await runNode(file, args)).code });
 
 export const tasks = {
@@ -133,6 +136,7 @@ export const tasks = {
   check,
   lanes: laneTask,
   audit,
+  planted,
   total,
   setup: { run: () => 0 },
   build: { ...script('scripts/bundle.mjs'), needs: ['dependencies'] },

@@ -5,10 +5,12 @@ import { corruptionRound } from '../corruption/cases.ts';
 import { runCrashRounds } from '../helpers/crash-rounds.ts';
 import { fuzzRound } from '../fuzz/fuzz-round.ts';
 import { temporaryFolder } from '../helpers/folders.ts';
+import { runLiveCopies } from '../helpers/live-copy.ts';
 import { LoopVolume, whyNoVolume } from '../helpers/loop-volume.ts';
+import { runSoak } from '../helpers/soak.ts';
 import { runHistory } from '../histories/history-run.ts';
 import { clientSystem } from '../sim/engine-client.ts';
-import { askAboutUnknown, failSync, fillDisk } from '../sim/engine-scenes.ts';
+import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-scenes.ts';
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
 import type { ClientCounts } from '../sim/list-clients.ts';
@@ -33,9 +35,10 @@ async function faults(seed: number): Promise<Figures> {
       : await runFaultSweep(system, { seed, maxPairs: 30 });
   if (sweep.failures.length > 0) throw new Error(`SOP_SEED=${seed}\n${sweep.failures.join('\n\n')}`);
   await failSync(seed);
+  await takeOver(seed);
   await askAboutUnknown(seed);
   await fillDisk(seed, seed % 2 === 0 ? 2000 : 90_000);
-  return { pairs: sweep.runs, states: sweep.states, scenes: 3 };
+  return { pairs: sweep.runs, states: sweep.states, scenes: 4 };
 }
 
 const MODEL_SHAPES: readonly RunOptions[] = [
@@ -119,6 +122,16 @@ async function histories(seed: number): Promise<Figures> {
   return { transactions: committed, refused, kills: killed, edges };
 }
 
+async function liveCopies(seed: number): Promise<Figures> {
+  const { copies, opened, refused, commits } = await runLiveCopies(seed, 10);
+  return { copies, opened, refused, commits };
+}
+
+async function soak(seed: number): Promise<Figures> {
+  const { seconds, ...counts } = await runSoak(seed, Number(process.env.SOP_SOAK_SECONDS ?? 180));
+  return { seconds, ...counts };
+}
+
 export const LANES: readonly LaneRow[] = [
   {
     name: 'engine-crash',
@@ -200,6 +213,24 @@ export const LANES: readonly LaneRow[] = [
     run: powerCuts,
     jobs: 1,
     why: whyNoVolume,
+  },
+  {
+    name: 'live-copies',
+    about: 'cp -r of a database while it commits, checkpoints and compacts',
+    every: { copies: 20 },
+    demand: { copies: 500 },
+    run: liveCopies,
+  },
+  {
+    name: 'soak',
+    about:
+      'mixed load with a reader open all along; memory, descriptors, threads and files come back (SOP_SOAK_SECONDS a round)',
+    every: { seconds: 180 },
+    demand: { seconds: 7200 },
+    run: soak,
+    roundSeconds: 8000,
+    jobs: 1,
+    why: () => (process.platform === 'linux' ? undefined : 'needs Linux'),
   },
 ];
 

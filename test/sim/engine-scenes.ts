@@ -64,6 +64,26 @@ export function failSync(sceneSeed: number): Promise<void> {
   });
 }
 
+/** The locks of a living writer get lost and another process takes over: the old one is refused and leaves nothing behind. */
+export function takeOver(sceneSeed: number): Promise<void> {
+  return onStage(sceneSeed, 2000, async ({ world, engine, oracle, random, state, write }) => {
+    world.loseLocks();
+    const taker = await openSmall(world.startProcess());
+    await expectPromises(taker, state());
+    if (random.chance(0.5)) await commitOne(taker, drawCommit(500_000, random, 60, 2000), oracle);
+    // The one that was overtaken knows of nothing.
+    for (let i = 0; i < 1 + random.below(3); i++) {
+      if ((await write()) === undefined) throw new Error('a writer that was overtaken was told that its commit is in');
+    }
+    if (random.chance(0.5)) await engine.close().catch(mustBeSopError);
+    await commitOne(taker, drawCommit(500_001, random, 60, 2000), oracle);
+    await taker.checkpoint();
+    await expectPromises(taker, state());
+    world.crash({ data: 'torn', folders: 'prefix', seed: sceneSeed });
+    await expectPromises(await openSmall(world.startProcess()), state());
+  });
+}
+
 /** The log fails under a commit: of one that is unknown there is one answer, for ever. True where there was one. */
 export async function askAboutUnknown(sceneSeed: number): Promise<boolean> {
   let isUnknown = false;

@@ -25,54 +25,12 @@ import { SegmentWriter } from '../../src/storage/segment-writer.ts';
 import { Space } from '../../src/storage/space.ts';
 import { WriterIds } from '../../src/storage/transaction-ids.ts';
 import { Views } from '../../src/storage/view.ts';
+import { COMMIT_BUGS } from './planted-commit-bugs.ts';
+import { LOG_BUGS } from './planted-log-bugs.ts';
+import { STORAGE_BUGS } from './planted-storage-bugs.ts';
+import type { PlantedBug, Undo } from './planted-bug.ts';
 
-export type Lane =
-  | 'crash'
-  | 'crash with values'
-  | 'faults'
-  | 'model'
-  | 'model with spills'
-  | 'schedules'
-  | 'failing disk'
-  | 'failed sync'
-  | 'bank';
-
-export interface PlantedBug {
-  readonly name: string;
-  readonly lane: Lane;
-  plant(undo: Undo): void;
-}
-
-/** What was replaced, to be put back. */
-export class Undo {
-  readonly #steps: (() => void)[] = [];
-
-  /** Puts another function in a method's place; `original` is bound where it is called with `this`. */
-  method<T extends object, K extends keyof T>(prototype: T, name: K, replace: (original: T[K]) => unknown): void {
-    const descriptor = Object.getOwnPropertyDescriptor(prototype, name);
-    if (descriptor === undefined || typeof descriptor.value !== 'function')
-      throw new Error(`no method ${String(name)} to patch`);
-    Object.defineProperty(prototype, name, { ...descriptor, value: replace(descriptor.value as T[K]) });
-    this.#steps.push(() => Object.defineProperty(prototype, name, descriptor));
-  }
-
-  getter<T extends object>(prototype: T, name: keyof T, get: (this: T, original: () => unknown) => unknown): void {
-    const descriptor = Object.getOwnPropertyDescriptor(prototype, name);
-    const original = descriptor?.get;
-    if (descriptor === undefined || original === undefined) throw new Error(`no getter ${String(name)} to patch`);
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      get(this: T) {
-        return get.call(this, () => original.call(this));
-      },
-    });
-    this.#steps.push(() => Object.defineProperty(prototype, name, descriptor));
-  }
-
-  all(): void {
-    for (const step of this.#steps.splice(0).reverse()) step();
-  }
-}
+export { type Lane, type PlantedBug, Undo } from './planted-bug.ts';
 
 /** A sync that answers well and does nothing, for files whose path says so. */
 function lieAbout(undo: Undo, part: string): void {
@@ -358,4 +316,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     lane: 'crash',
     plant: (undo) => undo.method(WriterIds.prototype, 'outcome', () => () => 'unknown'),
   },
+  ...COMMIT_BUGS,
+  ...LOG_BUGS,
+  ...STORAGE_BUGS,
 ];

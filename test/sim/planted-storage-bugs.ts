@@ -1,0 +1,124 @@
+/** Planted mistakes in tables, trees, values and space. */
+import { ImageBuilder } from '../../src/node/image-builder.ts';
+import { Checkpoint } from '../../src/storage/checkpoint.ts';
+import { DatabaseState } from '../../src/storage/database-state.ts';
+import { MemoryTable } from '../../src/storage/memory-table.ts';
+import { PointFilter } from '../../src/storage/point-filter.ts';
+import { RangeRemovals } from '../../src/storage/range-removals.ts';
+import { SnapshotReader } from '../../src/storage/snapshot-reader.ts';
+import { type View, Views } from '../../src/storage/view.ts';
+import { Engine } from '../../src/transaction/running-engine.ts';
+import type { Tree } from '../../src/tree/tree.ts';
+import type { PlantedBug, Undo } from './planted-bug.ts';
+
+export const STORAGE_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'an image that is split loses the entry at the cut',
+    lane: 'trees',
+    plant: (undo) =>
+      undo.method(ImageBuilder.prototype, 'appendStaged', (original) => {
+        return function (this: ImageBuilder, other: ImageBuilder, from: number, to: number): void {
+          original.call(this, other, from > 0 ? from + 1 : from, to);
+        };
+      }),
+  },
+  {
+    name: 'a merge begins from the tree before',
+    lane: 'model',
+    plant: plantOldTrees,
+  },
+  {
+    name: 'versions that a snapshot still needs are folded away by a merge',
+    lane: 'model',
+    plant: plantFolding,
+  },
+  {
+    name: 'a removed range takes the key at its upper bound along',
+    lane: 'model',
+    plant: (undo) =>
+      undo.method(RangeRemovals.prototype, 'compareKey', (original) => {
+        return function (this: RangeRemovals, key: Uint8Array, start: number, end: number, bound: number): number {
+          const answer = original.call(this, key, start, end, bound);
+          return answer === 0 && bound % 2 !== 0 ? -1 : answer;
+        };
+      }),
+  },
+  {
+    name: 'a filter forgets every eighth key',
+    lane: 'model',
+    plant: (undo) =>
+      undo.method(PointFilter.prototype, 'mayContain', (original) => {
+        return function (this: PointFilter, hash: number): boolean {
+          return (hash & 7) !== 3 && original.call(this, hash);
+        };
+      }),
+  },
+  {
+    name: 'values that only an open transaction knows are compacted away',
+    lane: 'model with values',
+    plant: (undo) => undo.method(Engine.prototype, 'segmentsInUse', () => () => new Set<number>()),
+  },
+  {
+    name: 'a merge leaves out what a table got last',
+    lane: 'model',
+    plant: (undo) =>
+      undo.method(Checkpoint.prototype, 'run', (original) => {
+        return async function (this: Checkpoint) {
+          const step = { taken: false };
+          undo.method(MemoryTable.prototype, 'stores', (stores) => {
+            return function (this: MemoryTable): number[] {
+              const all = stores.call(this);
+              return step.taken || all.length < 2 ? all : all.slice(0, -1);
+            };
+          });
+          return original.call(this).finally(() => {
+            step.taken = true;
+          });
+        };
+      }),
+  },
+];
+
+/** While a checkpoint runs, trees are those of one root earlier, where there was one. */
+function plantOldTrees(undo: Undo): void {
+  let merging = 0;
+  const older = new Map<number, Tree>();
+  const newer = new Map<number, Tree>();
+  undo.method(Checkpoint.prototype, 'run', (original) => {
+    return async function (this: Checkpoint) {
+      merging++;
+      return original.call(this).finally(() => merging--);
+    };
+  });
+  undo.method(SnapshotReader.prototype, 'tree', (original) => {
+    return function (this: SnapshotReader, ...args: Parameters<SnapshotReader['tree']>): Tree | undefined {
+      const [, storeId] = args;
+      const tree = original.apply(this, args);
+      if (tree !== undefined && newer.get(storeId) !== tree) {
+        const before = newer.get(storeId);
+        if (before !== undefined) older.set(storeId, before);
+        newer.set(storeId, tree);
+      }
+      return (merging > 0 ? older.get(storeId) : undefined) ?? tree;
+    };
+  });
+}
+
+/** Who reads an older view is moved to the new root, his tables staying as they are. */
+function plantFolding(undo: Undo): void {
+  const views = new Set<View>();
+  undo.method(Views.prototype, 'acquire', (original) => {
+    return function (this: Views): View {
+      const view = original.call(this);
+      views.add(view);
+      return view;
+    };
+  });
+  undo.method(DatabaseState.prototype, 'adopt', (original) => {
+    return function (this: DatabaseState, ...args: Parameters<DatabaseState['adopt']>): void {
+      original.apply(this, args);
+      for (const view of views) (view as { -readonly [K in keyof View]: View[K] }).root = this.view.root;
+      views.clear();
+    };
+  });
+}
