@@ -4,7 +4,6 @@ import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
 import { PointFilter } from '../../src/storage/point-filter.ts';
-import { RangeRemovals } from '../../src/storage/range-removals.ts';
 import { SnapshotReader } from '../../src/storage/snapshot-reader.ts';
 import { type View, Views } from '../../src/storage/view.ts';
 import { Engine } from '../../src/transaction/running-engine.ts';
@@ -31,17 +30,6 @@ export const STORAGE_BUGS: readonly PlantedBug[] = [
     name: 'versions that a snapshot still needs are folded away by a merge',
     lane: 'model',
     plant: plantFolding,
-  },
-  {
-    name: 'a removed range takes the key at its upper bound along',
-    lane: 'model',
-    plant: (undo) =>
-      undo.method(RangeRemovals.prototype, 'compareKey', (original) => {
-        return function (this: RangeRemovals, key: Uint8Array, start: number, end: number, bound: number): number {
-          const answer = original.call(this, key, start, end, bound);
-          return answer === 0 && bound % 2 !== 0 ? -1 : answer;
-        };
-      }),
   },
   {
     name: 'a filter forgets every eighth key',
