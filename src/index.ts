@@ -43,6 +43,8 @@ export {
 } from './base/limits.ts';
 export type { KeyPrimitive, KeyValue } from './codec/tuple.ts';
 export { Uuid } from './codec/uuid.ts';
+export { TxBag } from './store/bag.ts';
+export { BagCursor } from './store/bag-cursor.ts';
 export { type CursorFindAnswer, type CursorFindOptions, StoreCursor } from './store/cursor.ts';
 export {
   type AnyStore,
@@ -72,9 +74,11 @@ export type {
   ValuePath,
 } from './store/define-index.ts';
 export {
+  BagDefinition,
   type CompositeStoreShape,
   type CounterOption,
   defineStore,
+  type EqualKeys,
   type KeyFieldInput,
   type NoIndexes,
   type RawValues,
@@ -87,6 +91,7 @@ export {
   type WithSchemas,
 } from './store/define-store.ts';
 export { type IndexEntry, type IndexKey, IndexRange, type IndexRangeOptions } from './store/index-range.ts';
+export { ItemId } from './store/item-id.ts';
 export type { StoreDescription, StoreInfo } from './store/listing.ts';
 export type { MemoryOptions, OpenOptions } from './store/open-options.ts';
 export { type Bound, type Prefix, Range, type RangeBounds, type RangeOptions } from './store/range.ts';
@@ -98,7 +103,7 @@ export {
   type,
 } from './store/standard-schema.ts';
 export { TxStore } from './store/store.ts';
-export type { Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';
+export type { BagEntry, Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';
 export { type AnyKey, Transaction } from './store/transaction.ts';
 export { TxIndex } from './store/tx-index.ts';
 export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';

@@ -70,7 +70,7 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
   };
   const writer = new ValueWriter();
   encodeValue(row, writer, undefined);
-  const isPlain = indexes.length === 0 && !hasCounters(definition);
+  const isPlain = indexes.length === 0 && unique && !hasCounters(definition);
   const header = isPlain ? PLAIN_HEADER_BYTES : HEADER_BYTES;
   const bytes = new Uint8Array(header + writer.length);
   bytes[0] = isPlain ? PLAIN_VERSION : STORE_DEFINITION_VERSION;

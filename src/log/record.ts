@@ -25,6 +25,8 @@ export const OP_NOOP = 5;
 export const RECORD_KNOWN = 1;
 export const RECORD_EXISTED = 2;
 export const RANGE_UNBOUNDED = 4;
+/** The key ends with a placeholder for the number (placeholder.ts), which a memory table fills in. */
+export const RECORD_PLACEHOLDER = 0x80;
 
 /** Header size in words, in bytes. */
 export const RECORD_WORDS = 4;

@@ -9,13 +9,17 @@
  */
 import { assert } from '../base/assert.ts';
 import { CorruptionError } from '../base/errors.ts';
-import { OP_INCREMENT, OP_NOOP, OP_PUT, recordWords } from '../log/record.ts';
+import { ITEM_ID_BYTES, setItemNumber } from '../log/placeholder.ts';
+import { OP_INCREMENT, OP_NOOP, OP_PUT, RECORD_PLACEHOLDER, recordWords } from '../log/record.ts';
 import { enterIncrement } from './increments.ts';
 import { IndexNodes } from './index-nodes.ts';
 import { PointFilter } from './point-filter.ts';
 import { FIRST_ADDRESS, RecordArena } from './record-arena.ts';
 import { RecordIndex } from './record-index.ts';
 import type { Run } from './run.ts';
+
+/** In word 0 of a record. */
+const PLACEHOLDER = RECORD_PLACEHOLDER << 8;
 
 /** What a table's records and indexes lie in, empty. */
 export interface TableMemory {
@@ -141,6 +145,7 @@ export class MemoryTable {
           details: { storeId, number: relative + this.baseNumber, offset: (address - first) * 4 },
         });
       }
+      if ((word0 & PLACEHOLDER) !== 0) fillPlaceholder(memory.arena, address, relative + this.baseNumber);
       words[address + 2] = relative;
       words[address + 3] = 0;
       if (op !== OP_NOOP) {
@@ -151,6 +156,16 @@ export class MemoryTable {
       address += size;
     }
   }
+}
+
+/** The key ends with a placeholder for the number, which the transaction has been given by now. */
+function fillPlaceholder(arena: RecordArena, address: number, number: number): void {
+  const word0 = arena.words[address] as number;
+  if (word0 >>> 16 < ITEM_ID_BYTES) {
+    throw new CorruptionError('a record has a placeholder in a key without room for one', { details: { number } });
+  }
+  setItemNumber(arena.bytes, arena.keyEnd(address), number);
+  arena.words[address] = (word0 & ~PLACEHOLDER) >>> 0;
 }
 
 const NO_RUNS: readonly Run[] = [];

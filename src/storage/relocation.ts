@@ -6,9 +6,10 @@
  * and its entry's new cell joins the merge as one more, lowest, layer of changes, under its old version. Values that the
  * root does not know yet, but a frozen table does, are copied when the merge comes by (cell-mover.ts).
  */
-import { compareKeys } from '../base/bytes.ts';
+import { compareBytes, compareKeys } from '../base/bytes.ts';
 import { CELL_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import type { RewriteTarget } from '../tree/rewrite-targets.ts';
+import { endsWithPlaceholder, ITEM_ID_BYTES, itemSequence } from '../log/placeholder.ts';
 import { AT, END, type EntryCursor, type Step } from '../node/entry-cursor.ts';
 import { SEGMENT_VALUES, type SegmentWriter } from './segment-writer.ts';
 import type { Segments } from './segments.ts';
@@ -66,7 +67,10 @@ async function relocateValues(
 ): Promise<void> {
   const { segments, reader, root, values } = context;
   const view = new View(root, []);
-  await scanValues(segments, victim, end, async ({ storeId, key, offset }) => {
+  const numbered = new NumberedItems(context, view, victim);
+  await scanValues(segments, victim, end, async (scanned) => {
+    const { storeId, offset } = scanned;
+    const key = numbered.keyOf(storeId, scanned.key, offset);
     if (reader.find(view, root.record.covered, storeId, key, 0, key.length, true) !== FOUND) return;
     const { cellBytes, cellStart, cellEnd } = reader;
     if (((cellBytes[cellStart] as number) & CELL_SEPARATE) === 0) return;
@@ -81,6 +85,52 @@ async function relocateValues(
     appendValue(values, segments, storeId, key, 0, key.length, value, 0, value.length, moved, head);
     push(cells, storeId, { key, cell: moved, version });
   });
+}
+
+/**
+ * Values that a transaction wrote before it had a number stand under keys with a placeholder. Whether they are current is
+ * asked of the items under the same user key: the one that refers to the value.
+ */
+class NumberedItems {
+  readonly #context: RelocationContext;
+  readonly #view: View;
+  readonly #victim: number;
+  #storeId = -1;
+  #prefix: Uint8Array = new Uint8Array(0);
+  /** Of the user key asked for last: keys of items by the offset of their value in the victim. */
+  #keys = new Map<number, Uint8Array>();
+
+  constructor(context: RelocationContext, view: View, victim: number) {
+    this.#context = context;
+    this.#view = view;
+    this.#victim = victim;
+  }
+
+  /** The key of the entry whose value is at `offset`; the record's own where there is none. */
+  keyOf(storeId: number, key: Uint8Array, offset: number): Uint8Array {
+    if (!endsWithPlaceholder(key, 0, key.length)) return key;
+    const prefix = key.slice(0, key.length - ITEM_ID_BYTES);
+    if (storeId !== this.#storeId || compareKeys(prefix, this.#prefix) !== 0) this.#read(storeId, prefix);
+    const item = this.#keys.get(offset);
+    return item !== undefined && itemSequence(item, item.length) === itemSequence(key, key.length) ? item : key;
+  }
+
+  #read(storeId: number, prefix: Uint8Array): void {
+    this.#storeId = storeId;
+    this.#prefix = prefix;
+    this.#keys = new Map();
+    const { reader, root, segments } = this.#context;
+    const cursor = reader.cursor(this.#view, root.record.covered, storeId);
+    cursor.waits = true;
+    for (let step = cursor.seek(prefix, 0, prefix.length); step === AT; step = cursor.next()) {
+      const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
+      const prefixEnd = keyStart + prefix.length;
+      if (keyEnd < prefixEnd || compareBytes(keyBytes, keyStart, prefixEnd, prefix, 0, prefix.length) !== 0) return;
+      if (keyEnd - prefixEnd !== ITEM_ID_BYTES || ((cellBytes[cellStart] as number) & CELL_SEPARATE) === 0) continue;
+      const reference = readValueReference(segments, cellBytes, cellStart, cellEnd);
+      if (reference.segment === this.#victim) this.#keys.set(reference.offset, keyBytes.slice(keyStart, keyEnd));
+    }
+  }
 }
 
 function push<T>(map: Map<number, T[]>, storeId: number, item: T): void {

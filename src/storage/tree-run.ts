@@ -2,6 +2,7 @@
  * Runs as they really are: trees in a writer's own segment, named in the log by a descriptor.
  *
  * Descriptor: 40-byte handle of the run's root, u16 length of the first key, u16 length of the last key, both keys.
+ * The highest bit of the first length says that keys may end with a placeholder for the commit's number (item-run.ts).
  * A run's leaves carry version 0 (the number is given by the commit, later); its cursor shows the commit's number instead.
  */
 import { compareBytes, readU16, writeU16 } from '../base/bytes.ts';
@@ -13,7 +14,9 @@ import type { ImageCache } from '../node/image-cache.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
 import { FOUND, type TreeLookup } from '../tree/tree-lookup.ts';
+import { ItemRunCursor, keyInRun, numberedKey } from './item-run.ts';
 import type { FoundEntry, Run } from './run.ts';
+import { PENDING_NUMBER } from './write-buffer.ts';
 
 /** What reading a run needs: the cache, and the lookup whose `load` the caller awaits after MISS. */
 export interface RunContext {
@@ -23,16 +26,19 @@ export interface RunContext {
 }
 
 const FIXED_BYTES = HANDLE_BYTES + 4;
+/** Keys are far shorter than this bit says. */
+const HOLDS_PLACEHOLDERS = 0x8000;
 
 export function encodeRunDescriptor(
   root: Handle,
   names: SegmentNames,
   first: Uint8Array,
   last: Uint8Array,
+  holdsPlaceholders = false,
 ): Uint8Array {
   const bytes = new Uint8Array(FIXED_BYTES + first.length + last.length);
   encodeHandle(root, names, bytes, 0);
-  writeU16(bytes, HANDLE_BYTES, first.length);
+  writeU16(bytes, HANDLE_BYTES, first.length | (holdsPlaceholders ? HOLDS_PLACEHOLDERS : 0));
   writeU16(bytes, HANDLE_BYTES + 2, last.length);
   bytes.set(first, FIXED_BYTES);
   bytes.set(last, FIXED_BYTES + first.length);
@@ -41,13 +47,15 @@ export function encodeRunDescriptor(
 
 /** The run that a descriptor in the log names. `CorruptionError` where it is malformed. */
 export function openRun(context: RunContext, storeId: number, descriptor: Uint8Array, number: number): TreeRun {
-  const firstLength = descriptor.length < FIXED_BYTES ? -1 : readU16(descriptor, HANDLE_BYTES);
+  const word = descriptor.length < FIXED_BYTES ? -1 : readU16(descriptor, HANDLE_BYTES);
+  const firstLength = word < 0 ? -1 : word & ~HOLDS_PLACEHOLDERS;
   if (firstLength < 0 || descriptor.length !== FIXED_BYTES + firstLength + readU16(descriptor, HANDLE_BYTES + 2)) {
     throw new CorruptionError('the descriptor of a run is malformed', { details: { storeId, number } });
   }
   const root = decodeHandle(descriptor, 0, context.names);
   const first = descriptor.slice(FIXED_BYTES, FIXED_BYTES + firstLength);
-  return new TreeRun(context, storeId, root, first, descriptor.slice(FIXED_BYTES + firstLength), number);
+  const last = descriptor.slice(FIXED_BYTES + firstLength);
+  return new TreeRun(context, storeId, root, first, last, number, (word & HOLDS_PLACEHOLDERS) !== 0);
 }
 
 export class TreeRun implements Run {
@@ -57,14 +65,32 @@ export class TreeRun implements Run {
   readonly #context: RunContext;
   readonly #first: Uint8Array;
   readonly #last: Uint8Array;
+  readonly #holdsPlaceholders: boolean;
+  /** Its keys are read with the number in place of the placeholder: not by the transaction itself, which has none yet. */
+  readonly #fills: boolean;
+  /** The first and the last key as they are read. */
+  readonly #lowest: Uint8Array;
+  readonly #highest: Uint8Array;
 
-  constructor(context: RunContext, storeId: number, root: Handle, first: Uint8Array, last: Uint8Array, number: number) {
+  constructor(
+    context: RunContext,
+    storeId: number,
+    root: Handle,
+    first: Uint8Array,
+    last: Uint8Array,
+    number: number,
+    holdsPlaceholders = false,
+  ) {
     this.#context = context;
     this.storeId = storeId;
     this.number = number;
     this.tree = new Tree(root, storeId);
     this.#first = first;
     this.#last = last;
+    this.#holdsPlaceholders = holdsPlaceholders;
+    this.#fills = holdsPlaceholders && number !== PENDING_NUMBER;
+    this.#lowest = this.#fills ? numberedKey(first, number) : first;
+    this.#highest = this.#fills ? numberedKey(last, number) : last;
   }
 
   get entries(): number {
@@ -73,26 +99,41 @@ export class TreeRun implements Run {
 
   /** The same run under the number its transaction was given. */
   numbered(number: number): TreeRun {
-    return new TreeRun(this.#context, this.storeId, this.tree.root, this.#first, this.#last, number);
+    return new TreeRun(
+      this.#context,
+      this.storeId,
+      this.tree.root,
+      this.#first,
+      this.#last,
+      number,
+      this.#holdsPlaceholders,
+    );
   }
 
   descriptor(): Uint8Array {
-    return encodeRunDescriptor(this.tree.root, this.#context.names, this.#first, this.#last);
+    return encodeRunDescriptor(this.tree.root, this.#context.names, this.#first, this.#last, this.#holdsPlaceholders);
   }
 
   mayContain(key: Uint8Array, start: number, end: number): boolean {
     return (
-      compareBytes(key, start, end, this.#first, 0, this.#first.length) >= 0 &&
-      compareBytes(key, start, end, this.#last, 0, this.#last.length) <= 0
+      compareBytes(key, start, end, this.#lowest, 0, this.#lowest.length) >= 0 &&
+      compareBytes(key, start, end, this.#highest, 0, this.#highest.length) <= 0
     );
   }
 
   mayOverlap(lower: Uint8Array | undefined, upper: Uint8Array | undefined): boolean {
-    if (lower !== undefined && compareBytes(lower, 0, lower.length, this.#last, 0, this.#last.length) > 0) return false;
-    return upper === undefined || compareBytes(upper, 0, upper.length, this.#first, 0, this.#first.length) > 0;
+    if (lower !== undefined && compareBytes(lower, 0, lower.length, this.#highest, 0, this.#highest.length) > 0)
+      return false;
+    return upper === undefined || compareBytes(upper, 0, upper.length, this.#lowest, 0, this.#lowest.length) > 0;
   }
 
   find(key: Uint8Array, start: number, end: number, found: FoundEntry): Step {
+    if (!this.#fills) return this.#find(key, start, end, found);
+    const held = keyInRun(key, start, end, this.number);
+    return held === undefined ? END : this.#find(held, 0, held.length, found);
+  }
+
+  #find(key: Uint8Array, start: number, end: number, found: FoundEntry): Step {
     const lookup = this.#context.lookup;
     const step = lookup.find(this.tree, key, start, end);
     if (step === MISS) return MISS;
@@ -106,7 +147,8 @@ export class TreeRun implements Run {
   }
 
   cursor(): EntryCursor {
-    return new RunCursor(this.#context.cache, this.tree, this.number);
+    const cursor = new RunCursor(this.#context.cache, this.tree, this.number);
+    return this.#fills ? new ItemRunCursor(cursor, this.number) : cursor;
   }
 }
 

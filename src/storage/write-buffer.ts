@@ -25,7 +25,9 @@ import {
   RANGE_UNBOUNDED,
   RECORD_EXISTED,
   RECORD_KNOWN,
+  RECORD_PLACEHOLDER,
 } from '../log/record.ts';
+import { endsWithPlaceholder } from '../log/placeholder.ts';
 import { IndexNodes, NODE_SHIFT } from './index-nodes.ts';
 import type { RangeRemovals } from './range-removals.ts';
 import { FIRST_ADDRESS, NO_CELL, RecordArena } from './record-arena.ts';
@@ -58,6 +60,8 @@ const NO_UNDO: Undo[] = [];
 
 export class WriteBuffer {
   storeId = 0;
+  /** Keys may end with a placeholder for the commit's number: such records are marked. */
+  numbered = false;
   readonly arena: RecordArena;
   /** Records in the section, taken back ones included. */
   recordCount = 0;
@@ -86,13 +90,15 @@ export class WriteBuffer {
     cellEnd: number,
     flags = 0,
   ): number {
-    const address = this.arena.appendRecord(OP_PUT, flags, key, keyStart, keyEnd, cell, cellStart, cellEnd);
+    const marked = this.numbered ? flags | placeholderFlag(key, keyStart, keyEnd) : flags;
+    const address = this.arena.appendRecord(OP_PUT, marked, key, keyStart, keyEnd, cell, cellStart, cellEnd);
     this.#added(address);
     return address;
   }
 
   remove(key: Uint8Array, keyStart: number, keyEnd: number, flags = 0): number {
-    const address = this.arena.appendRecord(OP_REMOVE, flags, key, keyStart, keyEnd, NO_CELL, 0, 0);
+    const marked = this.numbered ? flags | placeholderFlag(key, keyStart, keyEnd) : flags;
+    const address = this.arena.appendRecord(OP_REMOVE, marked, key, keyStart, keyEnd, NO_CELL, 0, 0);
     this.#added(address);
     return address;
   }
@@ -319,6 +325,10 @@ export class WriteBuffer {
   }
 }
 
+function placeholderFlag(key: Uint8Array, start: number, end: number): number {
+  return endsWithPlaceholder(key, start, end) ? RECORD_PLACEHOLDER : 0;
+}
+
 export interface WriteBufferPoolOptions {
   /** Buffers kept for reuse (default 64). */
   readonly keep?: number;
@@ -341,6 +351,7 @@ export class WriteBufferPool {
     const buffer = this.#free.pop() ?? new WriteBuffer();
     assert(buffer.isEmpty, 'a buffer in the pool is empty');
     buffer.storeId = storeId;
+    buffer.numbered = false;
     return buffer;
   }
 

@@ -22,7 +22,7 @@ import { AT } from '../node/entry-cursor.ts';
 import { CATALOG_STORE } from '../storage/system-stores.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 import { findSame, type IndexDefinition, toStoredIndex } from './define-index.ts';
-import { StoreDefinition } from './define-store.ts';
+import { BagDefinition, StoreDefinition } from './define-store.ts';
 import { RowCache } from './row-cache.ts';
 import { IndexSet } from './index-set.ts';
 import type { ShapeStore } from './shape-store.ts';
@@ -268,6 +268,7 @@ export function toDefinition(name: string, stored: StoredShape): AnyDefinition {
 function toPlainDefinition(name: string, stored: StoredShape, indexes: readonly IndexDefinition[] = []): AnyDefinition {
   const values = stored.values === 'separate' ? 'separate' : 'inline';
   const keySpec = compileKeySpec(stored.key);
+  if (!stored.unique) return new BagDefinition<unknown, unknown, string>(name, keySpec, values, stored.raw);
   return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, stored.raw, {
     indexes,
     counter: stored.counter,

@@ -139,6 +139,11 @@ export class CursorCore {
     return this.core.codec.readRidingKey(bytes, 0, length, this.#cell.bytes, 0, this.#cell.length);
   }
 
+  /** The entry at the place, with its id where the store keeps equal keys. */
+  withItemId<T extends object>(entry: T): T {
+    return this.core.withItemId(entry, this.#key.bytes, this.#key.length);
+  }
+
   copyKey(): Uint8Array {
     return this.#key.copy();
   }
@@ -311,10 +316,8 @@ export class CursorCore {
   /** The cell of a value, its ride-on fields left to be taken from the entry. */
   encode(value: unknown): Uint8Array {
     const { core } = this;
-    core.mustBeWritable();
     this.mustBeUsable();
-    core.codec.encodeCell(NO_FIELDS, value);
-    if (core.codec.shapes.hasNews) core.codec.shapes.attach(core.etx);
+    core.encodeValueCell(value);
     return core.codec.copyCell();
   }
 

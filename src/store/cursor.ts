@@ -45,7 +45,7 @@ export type CursorFindAnswer = 'found' | 'greater' | 'less' | 'none';
  * (`nextSync`, ...) wait for the disk, and must not be mixed with asynchronous ones still under way. Errors are those of the
  * store's other calls.
  */
-export class StoreCursor<K, V, R extends string = never> implements Disposable {
+export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> = Entry<K, V>> implements Disposable {
   readonly #core: CursorCore;
   /** The last call that had to wait; later ones queue behind it. */
   #waiting: Promise<unknown> | undefined;
@@ -153,16 +153,16 @@ export class StoreCursor<K, V, R extends string = never> implements Disposable {
   }
 
   /** Key, value and version of the entry as it is now; undefined as for `value`. */
-  entry(): Promise<Entry<K, V> | undefined> {
+  entry(): Promise<E | undefined> {
     return this.#read(this.#nowEntry, () => this.#loadEntry());
   }
 
-  entrySync(): Entry<K, V> | undefined {
+  entrySync(): E | undefined {
     return this.#core.look(true) === AT ? this.#toEntry(this.#valueSync()) : undefined;
   }
 
   #nowValue = (): V => this.#inlineValue() as V;
-  #nowEntry = (): Entry<K, V> => this.#toEntry(this.#inlineValue());
+  #nowEntry = (): E => this.#toEntry(this.#inlineValue());
 
   #read<T>(now: () => T, later: () => Promise<T>): Promise<T | undefined> {
     try {
@@ -199,14 +199,15 @@ export class StoreCursor<K, V, R extends string = never> implements Disposable {
     return codec.decodeValue(await etx.readValue(cell, 0, cell.length)) as V;
   }
 
-  async #loadEntry(): Promise<Entry<K, V>> {
+  async #loadEntry(): Promise<E> {
     // The cursor may have moved on when the value is there.
     const entry = this.#toEntry(undefined);
     return { ...entry, value: await this.#loadValue() };
   }
 
-  #toEntry(value: unknown): Entry<K, V> {
-    return { key: this.#core.key as K, value: value as V, version: this.#core.version };
+  #toEntry(value: unknown): E {
+    const entry = { key: this.#core.key, value, version: this.#core.version };
+    return this.#core.withItemId(entry) as unknown as E;
   }
 
   // Changing

@@ -31,7 +31,7 @@ export interface StoreShape {
    * from the keys whatever their length, so that scanning keys never passes over them.
    */
   readonly values?: ValuePlacement;
-  /** One value for a key. Stores of equal keys are not in this version. */
+  /** One value for a key, the default; `unique: false` keeps all: see `EqualKeys`. */
   readonly unique?: true;
 }
 
@@ -111,7 +111,8 @@ export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
   readonly keySpec: KeySpec<K>;
   readonly values: ValuePlacement;
   readonly raw: boolean;
-  readonly unique = true;
+  /** False for stores of equal keys: see `BagDefinition`. */
+  readonly unique: boolean;
   readonly indexes: readonly IndexDefinition[];
   readonly keySchema: StandardSchema | undefined;
   readonly valueSchema: StandardSchema | undefined;
@@ -127,12 +128,14 @@ export class StoreDefinition<K, V, R extends string = never, I = NoIndexes> {
     values: ValuePlacement,
     raw: boolean,
     { indexes = [], keySchema, valueSchema, counter }: DefinitionExtras = {},
+    unique = true,
   ) {
     this.name = name;
     this.counter = counter;
     this.keySpec = keySpec;
     this.values = values;
     this.raw = raw;
+    this.unique = unique;
     this.indexes = indexes;
     this.keySchema = keySchema;
     this.valueSchema = valueSchema;
@@ -147,6 +150,22 @@ type Declared<I> = string extends keyof I ? NoIndexes : I;
 type KeyShapeOf<K, R> = [K] extends [KeyValue]
   ? Pick<ScalarStoreShape, 'key' | 'rideOn'>
   : { readonly key: readonly KeyFieldInput<SortableFieldOf<K>>[]; readonly rideOn?: readonly R[] };
+
+/** What `defineStore` hands out for `unique: false`: a store that keeps equal keys, in the order of their commits. */
+export class BagDefinition<K, V, R extends string = never> extends StoreDefinition<K, V, R> {
+  declare readonly unique: false;
+
+  /** Use `defineStore`. */
+  constructor(name: string, keySpec: KeySpec<K>, values: ValuePlacement, raw: boolean, extras: DefinitionExtras = {}) {
+    super(name, keySpec, values, raw, extras, false);
+  }
+}
+
+/** Equal keys are kept, in the order of their commits: the store is read and changed as a `TxBag`. */
+export interface EqualKeys {
+  readonly unique: false;
+  readonly indexes?: undefined;
+}
 
 type RawOrNot<V> = V extends Uint8Array ? RawValues | StructuredValues : StructuredValues;
 /** No schemas: key and value types were given by name. */
@@ -185,6 +204,26 @@ interface NoSchemas {
  * With the types given by name instead, indexes are checked against them where they are declared, but read under any name.
  * Throws `InvalidArgumentError` for a shape that makes no store.
  */
+export function defineStore<K extends KeyValue, V>(
+  name: string,
+  shape: Omit<ScalarStoreShape, 'unique'> & EqualKeys & NoSchemas & RawOrNot<V>,
+): BagDefinition<K, V>;
+export function defineStore<K extends object, V>(
+  name: string,
+  shape: Omit<CompositeStoreShape<K, never>, 'unique' | 'rideOn'> & { readonly rideOn?: undefined } & EqualKeys &
+    NoSchemas &
+    RawOrNot<V>,
+): BagDefinition<K, V>;
+export function defineStore<K extends object, V, R extends FieldOf<K> = FieldOf<K>>(
+  name: string,
+  shape: {
+    readonly key: readonly KeyFieldInput<SortableFieldOf<K>>[];
+    readonly rideOn: readonly R[];
+  } & Omit<StoreShape, 'unique'> &
+    EqualKeys &
+    NoSchemas &
+    RawOrNot<V>,
+): BagDefinition<K, V, R>;
 export function defineStore<
   VS extends StandardSchema,
   // Without a default: the parameters of index functions would be inferred from it.
@@ -229,12 +268,20 @@ export function defineStore(name: string, shape: unknown = {}): StoreDefinition<
   if (values !== 'inline' && values !== 'separate')
     refuse(name, `values is 'inline' or 'separate', not ${show(values)}`);
   if (typeof raw !== 'boolean') refuse(name, `raw is true or false, not ${show(raw)}`);
-  if (unique === false) refuse(name, 'stores with equal keys (unique: false) are not in this version');
-  if (unique !== true) refuse(name, `unique is true, not ${show(unique)}`);
+  if (typeof unique !== 'boolean') refuse(name, `unique is true or false, not ${show(unique)}`);
+  if (!unique) mustBeBag(name, given);
   const keySpec = compileKey(name, given.key, given.rideOn, given.counters);
   const counter = mustBeCounter(name, given, values, raw);
   const extras = { ...compileExtras(name, given, keySpec), counter };
+  if (!unique) return new BagDefinition<unknown, unknown, string>(name, keySpec, values, raw, extras);
   return new StoreDefinition<unknown, unknown, string, unknown>(name, keySpec, values, raw, extras);
+}
+
+function mustBeBag(name: string, given: LooseShape): void {
+  for (const option of ['indexes', 'counter', 'counters'] as const) {
+    if (given[option] === undefined) continue;
+    refuse(name, `stores of equal keys (unique: false) have no ${option} in this version`);
+  }
 }
 
 function mustBeCounter(name: string, given: LooseShape, values: unknown, raw: boolean): true | 'bigint' | undefined {

@@ -237,7 +237,10 @@ export class Scan<T> {
       if (where !== undefined && !where(key)) continue;
       if (this.#tracks) this.#keepKey(cursor);
       if (keysOnly) items.push(key as T);
-      else this.#pushEntry(cursor, key, waits);
+      else {
+        this.#pushEntry(cursor, key, waits);
+        this.#core.withItemId(items[items.length - 1] as object, cursor.keyBytes, cursor.keyEnd);
+      }
       if (items.length >= most || this.#pendingBytes >= MOST_PENDING_BYTES) return AT;
     }
     return AT;
@@ -261,6 +264,7 @@ export class Scan<T> {
     let taken = count;
     if (keysOnly) this.#items = keys as T[];
     else taken = this.#readEntries(cursor, keys, waits);
+    if (this.#core.codec.suffixBytes > 0 && !keysOnly) this.#addItemIds(taken);
     if (this.#tracks) this.#keepKeys(taken);
     if (taken < count) {
       this.#lastFetched = copyBytes(block.keys, block.keyStart(taken - 1), block.keyEnds[taken - 1]);
@@ -318,6 +322,13 @@ export class Scan<T> {
       if (registry.size !== known && !cursor.isCurrent) return i + 1;
     }
     return keys.length;
+  }
+
+  /** Entries of stores of equal keys have ids. */
+  #addItemIds(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#core.withItemId(this.#items[i] as object, block.keys, block.keyEnds[i] as number);
+    }
   }
 
   #keepKeys(count: number): void {

@@ -24,6 +24,7 @@ import type { KeySpec } from '../codec/key-spec.ts';
 import { describeValue } from '../codec/text.ts';
 import { KeyWriter } from '../codec/tuple.ts';
 import { decodeRawBytes, decodeValue, decodeValueWithin, encodeRawBytes, encodeValue } from '../codec/value.ts';
+import { ITEM_ID_BYTES } from '../log/placeholder.ts';
 import type { EntryBlock } from '../node/entry-block.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import type { StoreDefinition } from './define-store.ts';
@@ -59,6 +60,8 @@ export class StoreCodec {
   readonly keySpec: KeySpec;
   readonly shapes: ShapeStore;
   readonly hasRideOn: boolean;
+  /** Bytes behind the user's key: the item's id in stores of equal keys (log/placeholder.ts), else none. */
+  readonly suffixBytes: number;
   readonly #rideOn: readonly string[];
   readonly #raw: boolean;
   readonly #flags: number;
@@ -73,6 +76,7 @@ export class StoreCodec {
     this.keySpec = definition.keySpec;
     this.shapes = shapes;
     this.hasRideOn = definition.keySpec.hasRideOn;
+    this.suffixBytes = definition.unique ? 0 : ITEM_ID_BYTES;
     this.#rideOn = definition.keySpec.definition.rideOn;
     this.#raw = definition.raw;
     this.#counter = definition.counter;
@@ -92,6 +96,18 @@ export class StoreCodec {
   encodeKey(key: unknown): void {
     keyWriter.reset();
     this.keySpec.encodeKey(key, keyWriter);
+  }
+
+  /** Makes room for the item's id behind the key encoded last; answers where it goes. */
+  appendItemId(): number {
+    const at = keyWriter.length;
+    if (keyWriter.bytes.length - at < ITEM_ID_BYTES) {
+      const larger = new Uint8Array((at + ITEM_ID_BYTES) * 2);
+      larger.set(keyWriter.bytes);
+      keyWriter.bytes = larger;
+    }
+    keyWriter.length = at + ITEM_ID_BYTES;
+    return at;
   }
 
   get keyBytes(): Uint8Array {
@@ -200,7 +216,7 @@ export class StoreCodec {
 
   /** The key of the entry at the cursor, with its ride-on fields; the caller's own. */
   readKey(at: EntryCursor): unknown {
-    if (!this.hasRideOn) return this.keySpec.decodeKey(at.keyBytes, at.keyStart, at.keyEnd);
+    if (!this.hasRideOn) return this.keySpec.decodeKey(at.keyBytes, at.keyStart, at.keyEnd - this.suffixBytes);
     return this.readRidingKey(at.keyBytes, at.keyStart, at.keyEnd, at.cellBytes, at.cellStart, at.cellEnd);
   }
 
@@ -212,9 +228,10 @@ export class StoreCodec {
     cellStart: number,
     cellEnd: number,
   ): unknown {
-    if (!this.hasRideOn) return this.keySpec.decodeKey(key, keyStart, keyEnd);
+    const end = keyEnd - this.suffixBytes;
+    if (!this.hasRideOn) return this.keySpec.decodeKey(key, keyStart, end);
     const rideEnd = this.#rideOnEnd(cell, cellStart, cellEnd);
-    return this.keySpec.decodeKey(key, keyStart, keyEnd, cell, cellStart + RIDE_ON_AT, rideEnd);
+    return this.keySpec.decodeKey(key, keyStart, end, cell, cellStart + RIDE_ON_AT, rideEnd);
   }
 
   /** The value within a cell that is not separate; the caller's own. */
@@ -228,6 +245,14 @@ export class StoreCodec {
   /** The keys of the first `count` entries of a block. */
   readKeys(block: EntryBlock, count: number): unknown[] {
     const keys: unknown[] = [];
+    const { suffixBytes } = this;
+    if (!this.hasRideOn && suffixBytes > 0) {
+      for (let i = 0; i < count; i++) {
+        const end = (block.keyEnds[i] as number) - suffixBytes;
+        keys.push(this.keySpec.decodeKey(block.keys, block.keyStart(i), end));
+      }
+      return keys;
+    }
     if (!this.hasRideOn) {
       this.keySpec.decodeKeys(block.keys, block.keyEnds, count, block.hasPlainKeys, keys);
       return keys;

@@ -11,6 +11,7 @@ import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
 import type { Env } from '../env/env.ts';
+import { itemNumber, itemSequence, NUMBER_PLACEHOLDER } from '../log/placeholder.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import { filterHash } from '../storage/point-filter.ts';
 import { type EngineTransaction, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
@@ -18,6 +19,7 @@ import { isFlat, MAX_ROW_CELL_BYTES, type RowCache } from './row-cache.ts';
 import type { IndexDefinition } from './define-index.ts';
 import type { IndexSet } from './index-set.ts';
 import { checkWith, type StandardSchema } from './standard-schema.ts';
+import { ItemId, type ItemOrigin } from './item-id.ts';
 import { isSeparate, type StoreCodec, toVersion } from './store-codec.ts';
 import type { StoreIndexes } from './store-indexes.ts';
 
@@ -28,9 +30,15 @@ export interface StoreHost {
   readonly rows: RowCache;
   /** Scans that have not ended; closed before the commit, so that what they handed out is noted. */
   readonly openScans: Set<{ close(): void }>;
+  /** Where ids of items that this transaction adds get their number from. */
+  readonly itemOrigin: ItemOrigin;
+  /** Tells apart what the transaction adds to stores of equal keys. */
+  nextItemSequence(): number;
   /** Throws, saying how the transaction ended. */
   mustBeOpen(): void;
 }
+
+const NO_FIELDS: Record<string, unknown> = {};
 
 /** The value was in the row cache; see `findValue`. */
 export const HOT = 4;
@@ -65,6 +73,7 @@ export class StoreCore {
     this.storeId = storeId;
     this.codec = codec;
     this.writable = transaction.engine.kind === 'write';
+    if (codec.suffixBytes > 0 && this.writable) this.etx.numberItems(storeId);
   }
 
   mustBeOpen(): void {
@@ -183,13 +192,16 @@ export class StoreCore {
 
   foundEntrySync(key: Uint8Array, keyLength: number): unknown {
     const version = toVersion(this.etx.foundVersion);
-    return { key: this.#foundKey(key, keyLength), value: this.foundValueSync(), version };
+    const decoded = this.#foundKey(key, keyLength);
+    return this.withItemId({ key: decoded, value: this.foundValueSync(), version }, key, keyLength);
   }
 
   async foundEntrySoon(key: Uint8Array, keyLength: number): Promise<unknown> {
     const version = toVersion(this.etx.foundVersion);
     const decoded = this.#foundKey(key, keyLength);
-    return { key: decoded, value: await this.foundValueSoon(), version };
+    const entry = this.withItemId({ key: decoded, value: undefined as unknown, version }, key, keyLength);
+    entry.value = await this.foundValueSoon();
+    return entry;
   }
 
   #foundKey(key: Uint8Array, keyLength: number): unknown {
@@ -200,20 +212,70 @@ export class StoreCore {
   entryAtSync(at: EntryCursor): unknown {
     const { cellBytes, cellStart, cellEnd } = at;
     const version = toVersion(at.version);
-    const key = this.codec.readKey(at);
-    if (!isSeparate(cellBytes, cellStart)) {
-      return { key, value: this.codec.readValue(cellBytes, cellStart, cellEnd), version };
-    }
-    return { key, value: this.codec.decodeValue(this.etx.readValueSync(cellBytes, cellStart, cellEnd)), version };
+    const entry = this.withItemId(
+      { key: this.codec.readKey(at), value: undefined as unknown, version },
+      at.keyBytes,
+      at.keyEnd,
+    );
+    if (isSeparate(cellBytes, cellStart)) {
+      entry.value = this.codec.decodeValue(this.etx.readValueSync(cellBytes, cellStart, cellEnd));
+    } else entry.value = this.codec.readValue(cellBytes, cellStart, cellEnd);
+    return entry;
   }
 
   async entryAt(at: EntryCursor): Promise<unknown> {
     const { cellBytes, cellStart, cellEnd } = at;
     const version = toVersion(at.version);
     if (!isSeparate(cellBytes, cellStart)) return this.entryAtSync(at);
-    const key = this.codec.readKey(at);
+    const entry = this.withItemId(
+      { key: this.codec.readKey(at), value: undefined as unknown, version },
+      at.keyBytes,
+      at.keyEnd,
+    );
     const cell = copyBytes(cellBytes, cellStart, cellEnd);
-    return { key, value: this.codec.decodeValue(await this.etx.readValue(cell, 0, cell.length)), version };
+    entry.value = this.codec.decodeValue(await this.etx.readValue(cell, 0, cell.length));
+    return entry;
+  }
+
+  // Items of stores of equal keys
+
+  /** The id at the end of a key. */
+  itemIdOf(key: Uint8Array, keyEnd: number): ItemId {
+    const number = itemNumber(key, keyEnd);
+    const origin = number === NUMBER_PLACEHOLDER ? this.transaction.itemOrigin : undefined;
+    return new ItemId(number, itemSequence(key, keyEnd), origin);
+  }
+
+  /** The entry of a key that ends at `keyEnd`, with its id where it is an item. */
+  withItemId<E extends object>(entry: E, key: Uint8Array, keyEnd: number): E {
+    if (this.codec.suffixBytes > 0) (entry as { id?: ItemId }).id = this.itemIdOf(key, keyEnd);
+    return entry;
+  }
+
+  encodeItemKey(key: unknown, id: ItemId): void {
+    const { codec } = this;
+    codec.encodeKey(key);
+    const at = codec.appendItemId();
+    id.write(codec.keyBytes, at, this.transaction.itemOrigin);
+  }
+
+  addItem(key: unknown, value: unknown): ItemId {
+    const { codec, transaction } = this;
+    this.encodeEntry(key, value);
+    const id = new ItemId(NUMBER_PLACEHOLDER, transaction.nextItemSequence(), transaction.itemOrigin);
+    const at = codec.appendItemId();
+    id.write(codec.keyBytes, at, transaction.itemOrigin);
+    this.#putCell(codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength, false);
+    return id;
+  }
+
+  /** Encodes the cell of a value alone: its ride-on fields are taken from the entry it replaces. */
+  encodeValueCell(value: unknown): void {
+    const { codec } = this;
+    this.mustBeWritable();
+    const checked = this.valueSchema === undefined ? value : checkWith(this.valueSchema, value, this.name, 'value');
+    codec.encodeCell(NO_FIELDS, checked);
+    if (codec.shapes.hasNews) codec.shapes.attach(this.etx);
   }
 
   // Changing

@@ -1,4 +1,5 @@
 /** The types that the calls of a store speak in. */
+import type { ItemId } from './item-id.ts';
 
 /** The key of a look-up: ride-on fields may be left out, and are ignored. */
 export type LookupKey<K, R extends string> = [R] extends [never]
@@ -35,3 +36,8 @@ export type IncrementBy<K, V, R extends string> = unknown extends V
 type CounterFieldOf<K, R extends string> = {
   [F in R & keyof K]: [K[F]] extends [number | undefined] ? F : never;
 }[R & keyof K];
+
+/** An item of a store of equal keys as reads hand it out; the caller's own. */
+export interface BagEntry<K, V> extends Entry<K, V> {
+  readonly id: ItemId;
+}

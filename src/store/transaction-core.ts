@@ -11,6 +11,7 @@ import { keySuccessor } from '../base/bytes.ts';
 import {
   ClosedError,
   ConflictError,
+  LimitExceededError,
   InvalidArgumentError,
   ReadOnlyError,
   StoreExistsError,
@@ -32,12 +33,14 @@ import {
 } from './catalog.ts';
 import { hasIndexes } from './define-index.ts';
 import { BUILD_BEGINS, putIndexState, removeIndexState } from './index-state.ts';
+import type { ItemOrigin } from './item-id.ts';
 import type { RowCache } from './row-cache.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
 import { StoreIndexes } from './store-indexes.ts';
 
 /** The id of no store: what one that does not exist is read from. */
 const NO_STORE = 0;
+const MAX_ITEM_SEQUENCE = 0xffff_ffff;
 const EMPTY_CELL = Uint8Array.of(0);
 /** Up to so many are found quicker one by one than in a map. */
 const FEW_STORES = 8;
@@ -61,6 +64,8 @@ export class TransactionCore implements StoreHost {
   #expected: Set<string> | undefined;
   #expectedFirst: string | undefined;
   #openScans: Set<{ close(): void }> | undefined;
+  #itemOrigin: ItemOrigin | undefined;
+  #itemSequence = 0;
   #changesCatalog = false;
   #endedByCaller = false;
 
@@ -73,6 +78,26 @@ export class TransactionCore implements StoreHost {
 
   get rows(): RowCache {
     return this.#catalog.rows;
+  }
+
+  get itemOrigin(): ItemOrigin {
+    if (this.#itemOrigin === undefined) {
+      const origin: ItemOrigin = { number: undefined };
+      this.engine.onCommit((number) => {
+        origin.number = number;
+      });
+      this.#itemOrigin = origin;
+    }
+    return this.#itemOrigin;
+  }
+
+  nextItemSequence(): number {
+    if (this.#itemSequence > MAX_ITEM_SEQUENCE) {
+      throw new LimitExceededError('a transaction adds at most 2 ** 32 items to stores of equal keys', {
+        details: { limit: 'MAX_ITEM_SEQUENCE', allowed: MAX_ITEM_SEQUENCE + 1, found: this.#itemSequence + 1 },
+      });
+    }
+    return this.#itemSequence++;
   }
 
   get openScans(): Set<{ close(): void }> {

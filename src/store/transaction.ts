@@ -1,11 +1,12 @@
 /** A transaction as its user holds it. */
-import { InvalidArgumentError } from '../base/errors.ts';
+import { InvalidArgumentError, StoreMismatchError } from '../base/errors.ts';
 import type { KeyValue } from '../codec/tuple.ts';
 import type { TransactionKind } from '../transaction/engine-api.ts';
 import { type AnyDefinition, toDefinition } from './catalog.ts';
 import type { IndexInputs } from './define-index.ts';
-import { checkStoreName, type NoIndexes, StoreDefinition } from './define-store.ts';
+import { type BagDefinition, checkStoreName, type NoIndexes, StoreDefinition } from './define-store.ts';
 import { type StoreInfo, toStoreInfo } from './listing.ts';
+import { TxBag } from './bag.ts';
 import { TxStore } from './store.ts';
 import type { TransactionCore } from './transaction-core.ts';
 
@@ -53,14 +54,34 @@ export class Transaction implements AsyncDisposable {
    * that it has not. Handed a name, opens the store under the definition in the catalog (`StoreNotFoundError` where there is none).
    * Throws `StoreMismatchError`, naming the difference, where the database holds another shape under the name.
    */
+  store<K, V, R extends string>(definition: BagDefinition<K, V, R>): TxBag<K, V, R>;
   store<K, V, R extends string, I = NoIndexes>(definition: StoreDefinition<K, V, R, I>): TxStore<K, V, R, I>;
   store(name: string): TxStore<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>>;
   store<K, V, R extends string, I>(which: StoreDefinition<K, V, R, I> | string): unknown {
-    if (typeof which === 'string') return new TxStore<AnyKey, unknown, string>(this.#core.openNamed(which));
+    if (typeof which === 'string') {
+      const core = this.#core.openNamed(which);
+      if (core.codec.suffixBytes === 0) return new TxStore<AnyKey, unknown, string>(core);
+      throw new StoreMismatchError(`store '${which}' keeps equal keys (unique: false): open it with tx.bag`, {
+        details: { store: which },
+      });
+    }
     if (!(which instanceof StoreDefinition)) {
       throw new InvalidArgumentError('tx.store takes what defineStore hands out, or the name of a store');
     }
-    return new TxStore<K, V, R, I>(this.#core.openDefined(which as unknown as AnyDefinition));
+    const core = this.#core.openDefined(which as unknown as AnyDefinition);
+    return which.unique ? new TxStore<K, V, R, I>(core) : new TxBag<K, V, R>(core);
+  }
+
+  /**
+   * A store of equal keys (`unique: false`) by its name, under the definition in the catalog. `StoreNotFoundError` where there is
+   * none, `StoreMismatchError` where its keys are unique.
+   */
+  bag(name: string): TxBag<AnyKey, unknown, string> {
+    const core = this.#core.openNamed(name);
+    if (core.codec.suffixBytes > 0) return new TxBag<AnyKey, unknown, string>(core);
+    throw new StoreMismatchError(`the keys of store '${name}' are unique: open it with tx.store`, {
+      details: { store: name },
+    });
   }
 
   /** The definition of a store as the catalog has it; usable with `store`. */

@@ -75,6 +75,11 @@ export interface EngineTransaction {
    * key is read and noted.
    */
   increment(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void;
+  /**
+   * Keys of this store end with the number of the commit that adds them, then a u32 (log/placeholder.ts). From now on the
+   * placeholder in a key is put in its place by the commit.
+   */
+  numberItems(storeId: number): void;
   /** Removes every key in [lower, upper); undefined is unbounded. Blind. */
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void;
 

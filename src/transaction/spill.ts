@@ -45,13 +45,15 @@ export class StoreSpill {
   readonly #context: SpillContext;
   readonly #storeId: number;
   readonly #onValue: (segment: number) => void;
+  readonly #numbered: boolean;
   #spilled: SpilledRun[] = [];
 
-  /** `onValue` hears of each segment that values are moved to. */
-  constructor(context: SpillContext, storeId: number, onValue: (segment: number) => void) {
+  /** `onValue` hears of each segment that values are moved to; `numbered`: keys end with the number of their commit. */
+  constructor(context: SpillContext, storeId: number, onValue: (segment: number) => void, numbered = false) {
     this.#context = context;
     this.#storeId = storeId;
     this.#onValue = onValue;
+    this.#numbered = numbered;
   }
 
   /** Newest first. */
@@ -158,7 +160,7 @@ export class StoreSpill {
     }
     const root = builder.finish();
     if (root === undefined || first === undefined) return undefined;
-    const run = new TreeRun(runs, this.#storeId, root, first, last.copy(), PENDING_NUMBER);
+    const run = new TreeRun(runs, this.#storeId, root, first, last.copy(), PENDING_NUMBER, this.#numbered);
     const sizeBytes = writer.currentOffset;
     // Lets go of its buffer: a transaction has many runs.
     writer.finish();

@@ -108,6 +108,8 @@ export class Transaction implements EngineTransaction {
   readonly #host: TransactionHost;
   readonly #reads: ReadSet | undefined;
   readonly #changes: StoreChanges[] = [];
+  /** Stores whose keys end with the number of their commit. */
+  #numbered: number[] | undefined;
   #foundVersion = -1;
   #ownAddress = 0;
   #savepoints: Savepoint[] | undefined;
@@ -415,6 +417,13 @@ export class Transaction implements EngineTransaction {
     this.#reads?.expectRow({ storeId, key, expected, orEqual });
   }
 
+  numberItems(storeId: number): void {
+    this.#numbered ??= [];
+    if (!this.#numbered.includes(storeId)) this.#numbered.push(storeId);
+    const changes = this.#changesOf(storeId);
+    if (changes !== undefined) changes.buffer.numbered = true;
+  }
+
   #changed(bytes: number): void {
     this.changeCount++;
     this.#bufferedBytes += bytes + 24;
@@ -434,17 +443,20 @@ export class Transaction implements EngineTransaction {
       if (sectionLength < spillBytes / 8 && kept <= spillBytes) break;
       kept -= sectionLength;
       this.#settleIncrements(changes);
-      changes.spill ??= this.#newSpill(changes.storeId);
+      changes.spill ??= this.#newSpill(changes.storeId, changes.buffer.numbered);
       const { buffer } = changes;
       const isHeld = this.#savepoints?.some(({ marks }) => marks.get(changes)?.buffer === buffer) ?? false;
-      if (isHeld) changes.buffer = this.#host.buffers.acquire(changes.storeId);
+      if (isHeld) {
+        changes.buffer = this.#host.buffers.acquire(changes.storeId);
+        changes.buffer.numbered = buffer.numbered;
+      }
       changes.spill.spill(buffer, changes.buffer, this.#savepoints === undefined);
     }
   }
 
-  #newSpill(storeId: number): StoreSpill {
+  #newSpill(storeId: number, numbered: boolean): StoreSpill {
     const context = { ...(this.#host.spill as SpillContext), values: this.#valueWriter() };
-    return new StoreSpill(context, storeId, (segment) => this.#noteValue(segment));
+    return new StoreSpill(context, storeId, (segment) => this.#noteValue(segment), numbered);
   }
 
   #valueWriter(): SegmentWriter {
@@ -700,6 +712,7 @@ export class Transaction implements EngineTransaction {
     const known = this.#changesOf(storeId);
     if (known !== undefined) return known;
     const changes: StoreChanges = { storeId, buffer: this.#host.buffers.acquire(storeId), spill: undefined };
+    if (this.#numbered?.includes(storeId) === true) changes.buffer.numbered = true;
     this.#changes.push(changes);
     return changes;
   }

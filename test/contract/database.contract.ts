@@ -3,6 +3,7 @@
  * `readOnlyContract` is the part for databases that cannot be written.
  */
 import { describe } from 'vitest';
+import { bagContract } from './database/bag.contract.ts';
 import { catalogContract } from './database/catalog.contract.ts';
 import { countersContract } from './database/counters.contract.ts';
 import { indexesContract } from './database/indexes.contract.ts';
@@ -19,6 +20,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     pointContract(open);
     orderContract(open);
     cursorContract(open);
+    bagContract(open);
     valuesContract(open);
     transactionsContract(open);
     countersContract(open);

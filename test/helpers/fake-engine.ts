@@ -15,6 +15,7 @@ import {
 } from '../../src/base/errors.ts';
 import { createdCell, incrementedCell } from '../../src/codec/counter.ts';
 import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
+import { endsWithPlaceholder, setItemNumber } from '../../src/log/placeholder.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
 import { DROPPED_STORE, SHAPE_STORE } from '../../src/storage/system-stores.ts';
 import {
@@ -88,6 +89,13 @@ function overlap(a: Range, b: Range): boolean {
   if (a.store !== b.store) return false;
   if (a.upper !== undefined && b.lower !== undefined && compareKeys(b.lower, a.upper) >= 0) return false;
   return !(b.upper !== undefined && a.lower !== undefined && compareKeys(a.lower, b.upper) >= 0);
+}
+
+/** Puts the number where the key of a change has a placeholder. */
+function fillNumber({ lower, upper }: Change, number: number): void {
+  if (lower === undefined || upper === undefined || !endsWithPlaceholder(lower, 0, lower.length)) return;
+  setItemNumber(lower, lower.length, number);
+  setItemNumber(upper, upper.length - 1, number);
 }
 
 function apply(entries: Entry[], change: Change, version: number): void {
@@ -256,6 +264,7 @@ class FakeTransaction implements EngineTransaction {
   readonly reads: Range[] = [];
   #state = 'open';
   #reason: unknown;
+  readonly #numbered = new Set<number>();
   readonly #own = new Set<number>();
   readonly #changes: Change[] = [];
   readonly #expected: { store: number; key: Uint8Array; rows: (Uint8Array | undefined)[] }[] = [];
@@ -322,6 +331,10 @@ class FakeTransaction implements EngineTransaction {
   remove(store: number, key: Uint8Array, start: number, end: number): void {
     const lower = copyBytes(key, start, end);
     this.#change({ store, lower, upper: after(lower), cell: undefined });
+  }
+
+  numberItems(store: number): void {
+    this.#numbered.add(store);
   }
 
   removeRange(store: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
@@ -449,6 +462,7 @@ class FakeTransaction implements EngineTransaction {
     for (const change of this.#changes) {
       if (!copied.has(change.store)) next.set(change.store, (next.get(change.store) ?? []).slice());
       copied.add(change.store);
+      if (this.#numbered.has(change.store)) fillNumber(change, number);
       apply(next.get(change.store) as Entry[], change, number);
       if (change.store === DROPPED_STORE) next.delete(new DataView((change.lower as Uint8Array).buffer).getUint32(0));
     }

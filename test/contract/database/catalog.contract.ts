@@ -311,7 +311,7 @@ export function catalogContract(open: OpenSubject): void {
       expect(define({ key: [{ name: 'a' }] })).toThrow(/key field/);
       expect(define({ key: ['a'], values: 'stream' })).toThrow(/not in this version/);
       expect(define({ key: ['a'], values: 'else' })).toThrow(/'inline' or 'separate'/);
-      expect(define({ key: ['a'], unique: false })).toThrow(/not in this version/);
+      expect(define({ key: ['a'], unique: 1 })).toThrow(/unique is true or false/);
       expect(define({ key: ['a'], indexes: [] })).toThrow(/object of indexes/);
       expect(define({ key: ['a'], indexes: { i: [] } })).toThrow(/'i' needs a list of fields/);
       expect(define({ key: ['a'], indexes: { i: ['a', 'a'] } })).toThrow(/'a' twice/);
