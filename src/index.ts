@@ -105,5 +105,6 @@ export {
 export { TxStore } from './store/store.ts';
 export type { BagEntry, Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';
 export { type AnyKey, Transaction } from './store/transaction.ts';
+export { Savepoint } from './store/transaction-core.ts';
 export { TxIndex } from './store/tx-index.ts';
 export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';

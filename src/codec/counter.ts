@@ -12,7 +12,7 @@
  */
 import { readU32, writeU32 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
-import { CELL_RIDE_ON } from './cell.ts';
+import { CELL_RIDE_ON, CELL_SEPARATE } from './cell.ts';
 
 export const COUNTER_BYTES = 8;
 export const INCREMENT_HEAD_BYTES = 8;
@@ -66,11 +66,13 @@ export function addAmounts(into: Uint8Array, at: number, from: Uint8Array, start
 
 /** Where the slots of the cell at `start` begin. `CorruptionError` where it has no room for so many bytes of them. */
 export function slotsOfCell(cell: Uint8Array, start: number, end: number, byteLength: number): number {
-  const hasRideOn = ((cell[start] as number) & CELL_RIDE_ON) !== 0;
+  const flags = cell[start] as number;
+  const hasRideOn = (flags & CELL_RIDE_ON) !== 0;
   const at = start + (hasRideOn ? 3 : 1);
   const room =
     hasRideOn && start + 3 <= end ? (cell[start + 1] as number) | ((cell[start + 2] as number) << 8) : end - at;
-  if (start >= end || byteLength > room || at + room > end) {
+  const isApart = !hasRideOn && (flags & CELL_SEPARATE) !== 0;
+  if (start >= end || isApart || byteLength > room || at + room > end) {
     throw new CorruptionError('an increment meets an entry without its counters', {
       details: { cellBytes: end - start, counters: byteLength / COUNTER_BYTES },
     });

@@ -44,6 +44,10 @@ export class ReclaimQueue {
     return this.#waiting.length === 0;
   }
 
+  has(segment: number): boolean {
+    return this.#waiting.some(({ segments }) => segments.includes(segment));
+  }
+
   /** Takes what may go when `oldestRoot` is the oldest root that anyone reads. */
   take(oldestRoot: number): number[] {
     const free: number[] = [];

@@ -79,9 +79,12 @@ export class StoreCore {
   mustBeOpen(): void {
     if (this.etx.ended) this.transaction.mustBeOpen();
     if (this.gone) {
-      throw new StoreNotFoundError(`store '${this.name}' was dropped or renamed by this transaction`, {
-        details: { store: this.name },
-      });
+      throw new StoreNotFoundError(
+        `store '${this.name}' was dropped or renamed by this transaction, or its creation undone`,
+        {
+          details: { store: this.name },
+        },
+      );
     }
   }
 

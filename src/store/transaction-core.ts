@@ -22,7 +22,7 @@ import {
 import { describeDifference } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
 import { CATALOG_STORE, DROPPED_STORE, idKey } from '../storage/system-stores.ts';
-import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
+import type { EngineApi, EngineSavepoint, EngineTransaction } from '../transaction/engine-api.ts';
 import {
   type AnyDefinition,
   type Catalog,
@@ -48,6 +48,28 @@ const FEW_STORES = 8;
 interface OpenStore {
   readonly definition: AnyDefinition | undefined;
   readonly core: StoreCore;
+}
+
+/** What of a transaction's view of the catalog a savepoint comes back to. */
+interface CatalogMark {
+  readonly engine: EngineSavepoint;
+  readonly own: ReadonlyMap<string, CatalogEntry | undefined> | undefined;
+}
+
+/** A place in a transaction to come back to; see `Transaction.savepoint`. */
+export class Savepoint {
+  readonly #mark: CatalogMark;
+
+  /** Use `tx.savepoint()`. */
+  constructor(mark: CatalogMark) {
+    this.#mark = mark;
+  }
+
+  /** For the transaction it belongs to. */
+  static markOf(savepoint: unknown): CatalogMark {
+    if (savepoint instanceof Savepoint) return savepoint.#mark;
+    throw new InvalidArgumentError('rollbackTo takes what tx.savepoint() handed out');
+  }
 }
 
 export class TransactionCore implements StoreHost {
@@ -133,6 +155,25 @@ export class TransactionCore implements StoreHost {
     if (this.engine.ended) return;
     this.#endedByCaller = true;
     this.engine.rollback(reason);
+  }
+
+  savepoint(): Savepoint {
+    this.mustBeOpen();
+    return new Savepoint({ engine: this.engine.savepoint(), own: this.#own && new Map(this.#own) });
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.mustBeOpen();
+    const { engine, own } = Savepoint.markOf(savepoint);
+    this.engine.rollbackTo(engine);
+    if (this.#own === undefined) return;
+    this.#own = new Map(own);
+    // Stores that were created since are no more, those that were dropped or renamed are back.
+    for (const { core, definition } of this.#open) {
+      const entry = this.#find(core.name);
+      core.gone = entry?.stored.id !== core.storeId;
+      if (entry !== undefined && !core.gone) this.#bindIndexes(core, entry, definition);
+    }
   }
 
   /** The store of a definition; a write transaction creates it where there is none. */

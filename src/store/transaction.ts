@@ -8,7 +8,7 @@ import { type BagDefinition, checkStoreName, type NoIndexes, StoreDefinition } f
 import { type StoreInfo, toStoreInfo } from './listing.ts';
 import { TxBag } from './bag.ts';
 import { TxStore } from './store.ts';
-import type { TransactionCore } from './transaction-core.ts';
+import type { Savepoint, TransactionCore } from './transaction-core.ts';
 
 /** A key of a store whose definition is only known to the database. */
 export type AnyKey = KeyValue | Readonly<Record<string, unknown>>;
@@ -117,6 +117,25 @@ export class Transaction implements AsyncDisposable {
     checkStoreName(from);
     checkStoreName(to);
     this.#core.rename(from, to);
+  }
+
+  /**
+   * A place to come back to with `rollbackTo`, as often as wanted. It costs nothing until then, except that a transaction so
+   * large that it spills keeps what it had in memory at each savepoint.
+   */
+  savepoint(): Savepoint {
+    return this.#core.savepoint();
+  }
+
+  /**
+   * Undoes every change made since the savepoint: in all stores, and stores created, dropped or renamed. Savepoints made later
+   * are void. What was read stays read (the commit is refused if it has changed), and so do `onCommit` and `onRollback`: they
+   * belong to the transaction, not to a part of it. A store object whose store was created since throws `StoreNotFoundError`;
+   * ranges that are open go on behind the last entry handed out. `InvalidArgumentError` for a void savepoint or another
+   * transaction's.
+   */
+  rollbackTo(savepoint: Savepoint): void {
+    this.#core.rollbackTo(savepoint);
   }
 
   /** Runs `fn` with the transaction's number once it is durable. */

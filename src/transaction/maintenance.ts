@@ -64,6 +64,8 @@ export interface MaintenanceHost {
 /** Thrown inside a cycle that must not go on. */
 class GivenUp extends Error {}
 
+const NO_VICTIMS: ReadonlySet<number> = new Set();
+
 export class Maintenance {
   checkpoints = 0;
   readonly pacer: Pacer;
@@ -75,6 +77,8 @@ export class Maintenance {
   #wanted = false;
   /** The next active table must have room for as many bytes. */
   #wantedRoom = 0;
+  /** Segments that the cycle under way empties. */
+  victims: ReadonlySet<number> = NO_VICTIMS;
   #stopping = false;
   #spaceLoaded = false;
   #swept = false;
@@ -221,6 +225,7 @@ export class Maintenance {
       this.loadSpace();
       const before = host.state.space.totalBytes;
       const victims = this.#chooseVictims(eager);
+      this.victims = new Set(victims);
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
@@ -229,6 +234,8 @@ export class Maintenance {
     } catch (error) {
       await this.#startOver();
       throw error;
+    } finally {
+      this.victims = NO_VICTIMS;
     }
   }
 
@@ -236,6 +243,8 @@ export class Maintenance {
     const { state, pinnedRoots } = this.#host;
     const pinned = pinnedRoots.segments();
     if (pinned === undefined) return [];
+    // Changes that this cycle does not merge may refer to values in any segment.
+    if (this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty) return [];
     return chooseVictims(state.space, this.#host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager, pinned).victims;
   }
 

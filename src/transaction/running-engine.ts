@@ -251,8 +251,16 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
 
   segmentsInUse(): Set<number> {
     const inUse = this.state.prepared.segments(this.segments);
-    for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
+    for (const { valueSegments, heldSegments } of this.#open) {
+      for (const segment of valueSegments) inUse.add(segment);
+      for (const segment of heldSegments) inUse.add(segment);
+    }
     return inUse;
+  }
+
+  isLeaving(segment: number): boolean {
+    if (this.#maintenance?.victims.has(segment) === true) return true;
+    return this.state.reclaims.has(segment) || this.segments.isRemoved(segment);
   }
 
   get values(): SegmentWriter | undefined {

@@ -24,10 +24,10 @@ import type { SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import { SHAPE_STORE } from '../storage/system-stores.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
-import { appendValue, readValue, readValueSync } from '../storage/value-log.ts';
+import { appendValue, readValue, readValueReference, readValueSync } from '../storage/value-log.ts';
 import type { View } from '../storage/view.ts';
 import { type BufferMark, PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
-import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
+import { CELL_SEPARATE, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { createdCell, incrementedCell, isIncrementLength } from '../codec/counter.ts';
 import {
   ABSENT,
@@ -54,6 +54,8 @@ export interface TransactionHost {
   /** Bytes a transaction may buffer before it spills. */
   readonly spillBytes: number;
   nextCounter(): number;
+  /** True where a segment that this database has is about to go: compaction moves, or has moved, what is current in it. */
+  isLeaving(segment: number): boolean;
   /** Refuses a value that would make the database grow past its limit. */
   checkValueSize(byteLength: number): void;
   /** Throws where the engine is closed or failed. */
@@ -94,6 +96,7 @@ class Savepoint implements EngineSavepoint {
 
 const NO_BYTES = new Uint8Array(0);
 const NO_SEGMENTS: ReadonlySet<number> = new Set();
+const NO_HELD: Set<number> = new Set();
 const LOWEST_KEY = new Uint8Array(0);
 
 export class Transaction implements EngineTransaction {
@@ -121,6 +124,8 @@ export class Transaction implements EngineTransaction {
   #values: SegmentWriter | undefined;
   /** Segments its values went to; undefined where it wrote none. */
   #valueSegments: Set<number> | undefined;
+  /** Segments of values that it found and put again. */
+  #heldSegments: Set<number> = NO_HELD;
   #timer: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #onCommit: ((number: number) => void)[] | undefined;
@@ -344,8 +349,32 @@ export class Transaction implements EngineTransaction {
     existed: boolean | undefined,
   ): void {
     const changes = this.#mustChangesOf(storeId, keyEnd - keyStart);
-    changes.buffer.put(key, keyStart, keyEnd, cell, cellStart, cellEnd, existenceFlags(existed));
+    if (((cell[cellStart] as number) & CELL_SEPARATE) !== 0) {
+      this.#holdReference(changes, key.slice(keyStart, keyEnd), cell.slice(cellStart, cellEnd), existed);
+    } else changes.buffer.put(key, keyStart, keyEnd, cell, cellStart, cellEnd, existenceFlags(existed));
     this.#changed(keyEnd - keyStart + cellEnd - cellStart);
+  }
+
+  /**
+   * A cell that refers to a separate value, perhaps one that was found in this snapshot. Its segment must not go before the
+   * entry is where compaction looks for values, which is not before the commit. Where it is going already the value is
+   * written anew: until this transaction ends it can be read.
+   */
+  #holdReference(changes: StoreChanges, key: Uint8Array, cell: Uint8Array, existed?: boolean): void {
+    const { segment } = readValueReference(this.#host.segments, cell, 0, cell.length);
+    const isOwn = this.#valueSegments?.has(segment) ?? false;
+    let kept = cell;
+    if (!isOwn && !this.#heldSegments.has(segment)) {
+      if (this.#host.isLeaving(segment)) {
+        const value = this.readValueSync(cell, 0, cell.length);
+        kept = cell.slice();
+        kept.set(this.writeValue(changes.storeId, key, 0, key.length, value), cell.length - VALUE_REFERENCE_BYTES);
+      } else {
+        if (this.#heldSegments === NO_HELD) this.#heldSegments = new Set();
+        this.#heldSegments.add(segment);
+      }
+    }
+    changes.buffer.put(key, 0, key.length, kept, 0, kept.length, existenceFlags(existed));
   }
 
   remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void {
@@ -368,11 +397,17 @@ export class Transaction implements EngineTransaction {
       answer === FOUND
         ? incrementedCell(this.foundBytes, this.foundStart, this.foundEnd, increment, 0, increment.length)
         : createdCell(increment, 0, increment.length);
-    if (cell !== undefined) changes.buffer.put(key, 0, key.length, cell, 0, cell.length);
+    if (cell !== undefined) this.#putTotal(changes, key, cell, 0, cell.length);
+  }
+
+  #putTotal(changes: StoreChanges, key: Uint8Array, cell: Uint8Array, start: number, end: number): void {
+    if (((cell[start] as number) & CELL_SEPARATE) !== 0) this.#holdReference(changes, key, cell.slice(start, end));
+    else changes.buffer.put(key, 0, key.length, cell, start, end);
   }
 
   /** Before a spill: increments become what they come to. */
-  #settleIncrements({ storeId, buffer }: StoreChanges): void {
+  #settleIncrements(changes: StoreChanges): void {
+    const { storeId, buffer } = changes;
     const keys: Uint8Array[] = [];
     const cursor = buffer.cursor();
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
@@ -380,7 +415,7 @@ export class Transaction implements EngineTransaction {
     }
     for (const key of keys) {
       const answer = this.#findWaiting(storeId, key);
-      if (answer === FOUND) buffer.put(key, 0, key.length, this.foundBytes, this.foundStart, this.foundEnd);
+      if (answer === FOUND) this.#putTotal(changes, key, this.foundBytes, this.foundStart, this.foundEnd);
       else buffer.remove(key, 0, key.length);
     }
   }
@@ -472,6 +507,11 @@ export class Transaction implements EngineTransaction {
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
     return this.#valueSegments ?? NO_SEGMENTS;
+  }
+
+  /** Segments of others that its commit may refer to. */
+  get heldSegments(): ReadonlySet<number> {
+    return this.#heldSegments;
   }
 
   // ---- savepoints ----

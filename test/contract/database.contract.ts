@@ -12,6 +12,7 @@ import { lifecycleContract } from './database/lifecycle.contract.ts';
 import { orderContract } from './database/order.contract.ts';
 import { pointContract } from './database/point.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
+import { savepointsContract } from './database/savepoints.contract.ts';
 import { transactionsContract } from './database/transactions.contract.ts';
 import { valuesContract } from './database/values.contract.ts';
 
@@ -24,6 +25,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     valuesContract(open);
     transactionsContract(open);
     countersContract(open);
+    savepointsContract(open);
     catalogContract(open);
     indexesContract(open);
     lifecycleContract(open);

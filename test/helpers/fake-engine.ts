@@ -514,7 +514,8 @@ class FakeTransaction implements EngineTransaction {
 
   #change(change: Change): void {
     this.#mustChange();
-    if (!this.#own.has(change.store)) this.content.set(change.store, this.entries(change.store).slice());
+    if (!this.#own.has(change.store) || !this.content.has(change.store))
+      this.content.set(change.store, this.entries(change.store).slice());
     this.#own.add(change.store);
     apply(this.content.get(change.store) as Entry[], change, 0);
     this.#changes.push(change);

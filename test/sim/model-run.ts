@@ -366,7 +366,9 @@ class ModelRun {
       cell.set(reference, 1 + rideOn);
       return cell;
     }
-    const length = this.#random.chance(0.2) ? this.#random.below(this.#options.longest) : this.#random.below(60);
+    const drawn = this.#random.chance(0.2) ? this.#random.below(this.#options.longest) : this.#random.below(60);
+    // A value that is a counter is never moved out of its cell.
+    const length = rideOn > 0 ? drawn : Math.min(drawn, 400);
     const cell = new Uint8Array(1 + rideOn + 8 + length).fill(value, 9);
     cell[0] = rideOn > 0 ? CELL_RIDE_ON : 0;
     if (rideOn > 0) cell[1] = 16;

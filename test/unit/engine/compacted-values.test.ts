@@ -5,8 +5,8 @@
 import { expect, it } from 'vitest';
 import type { Env } from '../../../src/env/env.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
-import type { EngineApi } from '../../../src/transaction/engine-api.ts';
-import { FOLDER, get, openSmall, putSeparate, STORE, write } from './small-engine.ts';
+import type { EngineApi, EngineTransaction } from '../../../src/transaction/engine-api.ts';
+import { bytesOf, FOLDER, get, openSmall, putSeparate, STORE, write } from './small-engine.ts';
 
 const filled = (byte: number, length: number): Uint8Array => new Uint8Array(length).fill(byte);
 
@@ -100,4 +100,39 @@ it('a segment that only the log named before its values died goes as well', asyn
   await again.compact();
   expect(again.stats().sizeBytes.segments).toBeLessThan(70_000);
   await again.close();
+});
+
+/** Puts the cell of a key again, as `updateKey` does: the reference to its value stays. */
+function putAgain(tx: EngineTransaction, key: string): void {
+  const bytes = bytesOf(key);
+  tx.waits = true;
+  expect(tx.find(STORE, bytes, 0, bytes.length)).toBe(1);
+  const cell = tx.foundBytes.slice(tx.foundStart, tx.foundEnd);
+  tx.put(STORE, bytes, 0, bytes.length, cell, 0, cell.length, true);
+}
+
+/** Compaction would move the one value that is left in its segment. */
+async function oneOfFive(): Promise<EngineApi> {
+  const engine = await openSmall();
+  await putAllApart(engine, [1, 2, 3, 4, 5], 70_000);
+  await engine.checkpoint();
+  await write(engine, (tx) => tx.removeRange(STORE, Uint8Array.of(0), bytesOf('key-5')));
+  await engine.checkpoint();
+  return engine;
+}
+
+it.each(['before', 'after'])('a value that is put again %s compaction moved it is not lost', async (when) => {
+  const engine = await oneOfFive();
+  const open = engine.begin('write');
+  if (when === 'before') putAgain(open, 'key-5');
+  await engine.compact();
+  if (when === 'after') putAgain(open, 'key-5');
+  await open.commit();
+  await engine.checkpoint();
+  await engine.compact();
+  await write(engine, (tx) => putSeparate(tx, 'key-9', filled(9, 70_000)));
+  await engine.compact();
+  expect(lookAt(engine, 5)).toEqual([5, 70_000]);
+  await expectSound(engine);
+  await engine.close();
 });
