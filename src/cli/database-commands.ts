@@ -32,7 +32,7 @@ export const infoCommand: Command = {
         ['transactions', formatCount(number)],
         ['stores', formatCount(stores)],
         ['size', `${formatBytes(log + segments)} (log ${formatBytes(log)}, segments ${formatBytes(segments)})`],
-        ['live data', formatBytes(live)],
+        ...liveData(live),
       ]);
       return EXIT_DONE;
     });
@@ -101,7 +101,7 @@ function describeStats(stats: DatabaseStats): [string, string][] {
     ['epoch', formatCount(stats.epoch)],
     ['log', formatBytes(sizeBytes.log)],
     ['segments', `${formatBytes(sizeBytes.segments)} in ${formatCount(stats.segments)} files`],
-    ['live data', formatBytes(sizeBytes.live)],
+    ...liveData(sizeBytes.live),
     ['kept by pins', formatBytes(sizeBytes.pinned)],
     ['cache', `${formatBytes(cache.usedBytes)} of ${formatBytes(cache.limitBytes)}`],
     ['changes in memory', `${formatBytes(memoryTable.usedBytes)} of ${formatBytes(memoryTable.limitBytes)}`],
@@ -148,6 +148,11 @@ export const verifyCommand: Command = {
     });
   },
 };
+
+/** How much is live is counted by the writer alone: an opening for reading does not know. */
+function liveData(bytes: number): [string, string][] {
+  return bytes > 0 ? [['live data', formatBytes(bytes)]] : [];
+}
 
 async function writePairs(line: (text: string) => Promise<void>, pairs: readonly [string, string][]): Promise<void> {
   const width = Math.max(...pairs.map(([name]) => name.length));

@@ -30,9 +30,7 @@ interface Look {
   readonly tookMs: number;
   readonly number: number;
   readonly rootNumber: number;
-  readonly epoch: number;
   readonly stores: number;
-  readonly live: number;
   readonly logBytes: number;
   readonly dataBytes: number;
   readonly segments: number;
@@ -118,7 +116,7 @@ async function watch(
 async function look(folder: string): Promise<Look> {
   const began = performance.now();
   await using db = await Database.open(folder, { readOnly: true });
-  const { number, rootNumber, epoch, sizeBytes } = db.stats();
+  const { number, rootNumber } = db.stats();
   const stores = (await db.stores()).length;
   const data = sizesIn(join(folder, 'data'));
   const atMs = performance.now();
@@ -127,9 +125,7 @@ async function look(folder: string): Promise<Look> {
     tookMs: atMs - began,
     number,
     rootNumber,
-    epoch,
     stores,
-    live: sizeBytes.live,
     logBytes: sum(sizesIn(join(folder, 'log'))),
     dataBytes: sum(data),
     segments: data.length,
@@ -230,10 +226,10 @@ function draw(folder: string, figures: Figures, past: readonly number[], columns
     '',
     `  commits      ${rate(figures.commitsPerSecond)}/s`,
     `  number       ${formatCount(figures.number)}, ${formatCount(behind)} behind the newest checkpoint`,
-    `  checkpoints  ${formatCount(figures.checkpoints)} seen; epoch ${formatCount(figures.epoch)}`,
+    `  checkpoints  ${formatCount(figures.checkpoints)} since this began`,
     `  log          ${formatBytes(figures.logBytes).padEnd(12)} ${growth(figures.logBytesPerSecond)}`,
     `  data         ${formatBytes(figures.dataBytes).padEnd(12)} ${growth(figures.dataBytesPerSecond)}`,
-    `  live         ${formatBytes(figures.live).padEnd(12)} in ${formatCount(figures.segments)} segments, ${formatCount(figures.stores)} stores`,
+    `  holds        ${formatCount(figures.stores)} stores in ${formatCount(figures.segments)} segments`,
     ...(figures.members.length === 0
       ? ['  open         by nobody']
       : figures.members.map((who) => `  open         ${who}`)),
