@@ -11,6 +11,7 @@ export {
   DatabaseLockedError,
   DatabaseNotFoundError,
   DiskFullError,
+  DuplicateKeyError,
   type ErrorCode,
   FormatUnsupportedError,
   IndexNotReadyError,
@@ -54,6 +55,7 @@ export {
   type BeginOptions,
   Database,
   type DatabaseStats,
+  type RedefinedAs,
   type PinInfo,
   type ReadOptions,
   type VerifyOptions,
@@ -95,6 +97,7 @@ export { ItemId } from './store/item-id.ts';
 export type { StoreDescription, StoreInfo } from './store/listing.ts';
 export type { MemoryOptions, OpenOptions } from './store/open-options.ts';
 export { type Bound, type Prefix, Range, type RangeBounds, type RangeOptions } from './store/range.ts';
+export type { RedefineOptions, RedefineProgress } from './store/redefine.ts';
 export {
   type SchemaIssue,
   type SchemaOutput,

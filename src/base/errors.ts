@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'BACKUP_REFUSED'
   | 'BACKUP_INCOMPLETE'
   | 'UNIQUE_INDEX'
+  | 'DUPLICATE_KEY'
   | 'INDEX_NOT_READY'
   | 'INVALID_KEY'
   | 'INVALID_VALUE'
@@ -175,6 +176,13 @@ export class BackupIncompleteError extends SopError {
 export class UniqueIndexError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('UNIQUE_INDEX', message, false, options);
+  }
+}
+
+/** Two entries would have the same key in a store that is redefined. `details`: store, key (the new one), from (the old one). */
+export class DuplicateKeyError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('DUPLICATE_KEY', message, false, options);
   }
 }
 

@@ -51,10 +51,21 @@ export interface StoredDefinition extends StoredShape {
   readonly name: string;
   /** Counts redefinitions. */
   readonly generation: number;
+  /** What it is being redefined to; left out where it is not. */
+  readonly next?: StoredNext;
+}
+
+/** A redefinition under way: the store to be, and two more of its own. */
+export interface StoredNext {
+  readonly definition: StoredDefinition;
+  /** Keys of the store, and the keys they have in the store to be. */
+  readonly mapId: number;
+  /** Keys that have changed since they were copied, perhaps. */
+  readonly changesId: number;
 }
 
 export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array {
-  const { id, name, key, values, raw, unique, indexes, generation } = definition;
+  const { id, name, key, values, raw, unique, indexes, generation, next } = definition;
   const fields = key.fields?.map((field) => [field.name, field.descending]) ?? null;
   const row = {
     name,
@@ -67,17 +78,36 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
     indexes: indexes.length === 0 ? undefined : indexes.map(toIndexRow),
     generation,
     ...(hasCounters(definition) ? { counter: definition.counter ?? null, counters: [...(key.counters ?? [])] } : {}),
+    ...(next === undefined ? {} : { next: toNextRow(next) }),
   };
   const writer = new ValueWriter();
   encodeValue(row, writer, undefined);
-  const isPlain = indexes.length === 0 && unique && !hasCounters(definition);
+  const isPlain = indexes.length === 0 && unique && !hasCounters(definition) && next === undefined;
   const header = isPlain ? PLAIN_HEADER_BYTES : HEADER_BYTES;
   const bytes = new Uint8Array(header + writer.length);
   bytes[0] = isPlain ? PLAIN_VERSION : STORE_DEFINITION_VERSION;
   writeU32(bytes, 1, id);
-  if (!isPlain) writeU32(bytes, PLAIN_HEADER_BYTES, Math.max(id, ...indexes.map((index) => index.id)));
+  if (!isPlain) writeU32(bytes, PLAIN_HEADER_BYTES, highestIdIn(definition));
   bytes.set(writer.bytes.subarray(0, writer.length), header);
   return bytes;
+}
+
+function highestIdIn({ id, indexes, next }: StoredDefinition): number {
+  const highest = Math.max(id, ...indexes.map((index) => index.id));
+  return next === undefined ? highest : Math.max(highest, next.mapId, next.changesId, highestIdIn(next.definition));
+}
+
+function toNextRow({ definition, mapId, changesId }: StoredNext): object {
+  return { row: encodeStoreDefinition(definition), mapId, changesId };
+}
+
+function mustBeNext(next: unknown): StoredNext {
+  const { row, mapId, changesId } = (next ?? {}) as Record<string, unknown>;
+  if (!(row instanceof Uint8Array) || typeof mapId !== 'number' || typeof changesId !== 'number') {
+    refuse('does not say what it is redefined to');
+  }
+  const definition = decodeStoreDefinition(row, 0, row.length, false);
+  return { definition, mapId, changesId };
 }
 
 function hasCounters({ key, counter }: StoredShape): boolean {
@@ -106,7 +136,12 @@ function headerBytes(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** Throws `CorruptionError`, or `FormatUnsupportedError` for a row that a newer version wrote. */
-export function decodeStoreDefinition(bytes: Uint8Array, start = 0, end = bytes.length): StoredDefinition {
+export function decodeStoreDefinition(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = bytes.length,
+  mayHaveNext = true,
+): StoredDefinition {
   const header = headerBytes(bytes, start, end);
   const id = readU32(bytes, start + 1);
   const row = decodeValue(bytes, start + header, end, undefined);
@@ -120,7 +155,10 @@ export function decodeStoreDefinition(bytes: Uint8Array, start = 0, end = bytes.
   if (counter !== null && counter !== true && counter !== 'bigint') refuse('does not say how its counter is read');
   const key = mustBeKey(fields, descending, rideOn, counters);
   const shape = { key, values, raw, unique, indexes: mustBeIndexes(indexes), ...(counter === null ? {} : { counter }) };
-  return { id, name, ...shape, generation } as StoredDefinition;
+  const { next } = row as Record<string, unknown>;
+  if (next === undefined) return { id, name, ...shape, generation } as StoredDefinition;
+  if (!mayHaveNext) refuse('is redefined to what is redefined itself');
+  return { id, name, ...shape, generation, next: mustBeNext(next) } as StoredDefinition;
 }
 
 function mustBeIndexes(indexes: unknown): StoredIndex[] {

@@ -71,7 +71,7 @@ export function toStoredShape(definition: AnyDefinition): StoredShape {
 /** The indexes of a store, with the functions that a definition brings along; undefined where it has none. */
 export function indexesFor(entry: CatalogEntry, definition: AnyDefinition | undefined): IndexSet | undefined {
   const { stored, codec } = entry;
-  if (stored.indexes.length === 0) return undefined;
+  if (stored.indexes.length === 0 && stored.next === undefined) return undefined;
   if (entry.indexes === undefined || entry.indexes.definitions !== definition?.indexes) {
     entry.indexes = new IndexSet(stored, codec, definition?.indexes);
   }
@@ -91,6 +91,8 @@ export class Catalog {
   #changedAt = 0;
   /** The definition with indexes that the program used last, by the name of its store: it has the functions. */
   readonly #definitions = new Map<string, AnyDefinition>();
+  /** Stores that this program redefines just now. */
+  readonly #redefined = new Map<string, { readonly isHeld: boolean }>();
   /** What is told that a store may have an index to build. */
   onIndexWork: ((store: string) => void) | undefined;
 
@@ -215,6 +217,41 @@ export class Catalog {
   /** A transaction that changed the indexes of a store has committed. */
   indexesChanged(name: string): void {
     this.onIndexWork?.(name);
+  }
+
+  /** The store with a redefinition begun, under ids of its own. */
+  withNext(entry: CatalogEntry, to: AnyDefinition): CatalogEntry {
+    const { name, generation } = entry.stored;
+    const id = this.#engine.newStoreId();
+    const indexes = to.indexes.map((index) => toStoredIndex(index, this.#engine.newStoreId()));
+    const definition = { ...toStoredShape(to), id, name, generation: generation + 1, indexes };
+    const next = { definition, mapId: this.#engine.newStoreId(), changesId: this.#engine.newStoreId() };
+    return this.newEntry({ ...entry.stored, next });
+  }
+
+  withoutNext(entry: CatalogEntry): CatalogEntry {
+    const { next: _, ...stored } = entry.stored;
+    return this.newEntry(stored);
+  }
+
+  /** False where the store is being redefined already. */
+  beginRedefinition(name: string): boolean {
+    if (this.#redefined.has(name)) return false;
+    this.#redefined.set(name, { isHeld: false });
+    return true;
+  }
+
+  endRedefinition(name: string): void {
+    this.#redefined.delete(name);
+  }
+
+  /** From now on nobody may change the store until its redefinition has ended. */
+  hold(name: string): void {
+    this.#redefined.set(name, { isHeld: true });
+  }
+
+  isHeld(name: string): boolean {
+    return this.#redefined.get(name)?.isHeld ?? false;
   }
 
   /** From a transaction's first drop or rename to its end. */

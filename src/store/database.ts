@@ -19,7 +19,7 @@ import type {
 } from '../transaction/engine-api.ts';
 import { type AnyDefinition, Catalog } from './catalog.ts';
 import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
-import { checkStoreName, type StoreDefinition } from './define-store.ts';
+import { checkStoreName, StoreDefinition } from './define-store.ts';
 import { checkIndexes } from './index-check.ts';
 import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
 import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
@@ -32,8 +32,10 @@ import {
   type RetryOptions,
   withRetries,
 } from './retry.ts';
+import { type RedefineFunction, type RedefineOptions, Redefinition } from './redefine.ts';
 import { ShapeStore } from './shape-store.ts';
-import { Transaction } from './transaction.ts';
+import type { Entry } from './store-types.ts';
+import { type AnyKey, Transaction } from './transaction.ts';
 import { TransactionCore } from './transaction-core.ts';
 
 /** Limits of one transaction. */
@@ -80,6 +82,10 @@ export interface VerifyOptions {
 
 /** Whatever `defineStore` hands out. */
 export type AnyStore = Pick<StoreDefinition<unknown, unknown, string, unknown>, 'name' | 'values' | 'raw' | 'unique'>;
+
+/** What a redefinition makes of an entry; undefined leaves it out. */
+export type RedefinedAs<K, V> = MaybePromise<{ readonly key: K; readonly value: V } | undefined>;
+type MaybePromise<T> = T | Promise<T>;
 
 const MEMORY_FOLDER = 'memory';
 const KINDS: readonly string[] = ['write', 'read', 'noCheck'];
@@ -272,6 +278,52 @@ export class Database implements AsyncDisposable {
     checkLimits({ ...(signal === undefined ? {} : { signal }) });
     const env = this.#inMemory ? { env: nodeEnv() } : {};
     return this.#engine.backup({ folder, ...env, ...options });
+  }
+
+  /**
+   * Gives a full store another key or other values, in the background of everything else: each entry goes through `fn` (undefined
+   * leaves it out) into a new store, and one last transaction puts that in the old one's place under the definition `to`. Until
+   * then the store is read and changed as it was; `put`, `clear` and `clearRange` look at what they replace meanwhile, and if
+   * writers are too many for the end to come they wait for it (retried by `db.write`). Then a program's old definition is a
+   * `StoreMismatchError`, or where only values changed shape, finds the new values.
+   *
+   * After a crash, or when `signal` has fired, the same call goes on where it was (with the same `fn`, please); a call with
+   * another `to` begins anew. Refused with nothing changed: `DuplicateKeyError`, `UniqueIndexError`, what `to` refuses, what `fn`
+   * throws. `generation` makes it harmless to call again: answers false, and does nothing, where the store is another one.
+   */
+  redefine<K, V, R extends string, I, K2, V2, R2 extends string, I2>(
+    from: StoreDefinition<K, V, R, I>,
+    to: StoreDefinition<K2, V2, R2, I2>,
+    fn: (entry: Entry<K, V>) => RedefinedAs<K2, V2>,
+    options?: RedefineOptions,
+  ): Promise<boolean>;
+  redefine<K2, V2, R2 extends string, I2>(
+    from: string,
+    to: StoreDefinition<K2, V2, R2, I2>,
+    fn: (entry: Entry<AnyKey, unknown>) => RedefinedAs<K2, V2>,
+    options?: RedefineOptions,
+  ): Promise<boolean>;
+  async redefine(from: unknown, to: unknown, fn: unknown, options: RedefineOptions = {}): Promise<boolean> {
+    this.#mustBeWritable();
+    mustBeFunction(fn);
+    const name = from instanceof StoreDefinition ? from.name : from;
+    checkStoreName(name);
+    if (!(to instanceof StoreDefinition)) throw new InvalidArgumentError('redefine takes what defineStore hands out');
+    if (to.name !== name) throw new InvalidArgumentError(`store '${name}' keeps its name when it is redefined`);
+    const host = {
+      env: this.#env,
+      catalog: this.#catalog,
+      begin: (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS),
+    };
+    const redefinition = new Redefinition(host, name, to as AnyDefinition, fn as RedefineFunction, options);
+    return redefinition.run(from instanceof StoreDefinition ? (from as AnyDefinition) : undefined);
+  }
+
+  /** Gives up a redefinition that was begun and has not ended; the store stays as it is. Harmless where there is none. */
+  async cancelRedefine(store: string): Promise<void> {
+    checkStoreName(store);
+    this.#mustBeWritable();
+    return this.write((tx) => tx.cancelRedefine(store));
   }
 
   /** Figures of this moment; sizes in bytes. */

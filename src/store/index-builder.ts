@@ -10,15 +10,15 @@
  *  3. The position moves in the transaction that adds the entries before it; the last batch notes everything up to the end of the
  *     store and takes the state row away. So a crash or a close loses nothing but the batch under way.
  */
-import { copyBytes, equalBytes, keySuccessor } from '../base/bytes.ts';
+import { equalBytes, keySuccessor } from '../base/bytes.ts';
 import { ClosedError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
-import { END, MISS } from '../node/entry-cursor.ts';
 import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
 import { type AnyDefinition, type Catalog, indexesFor } from './catalog.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { type IndexState, putIndexState, readIndexState, removeIndexState } from './index-state.ts';
 import { isLostRace, pauseAfterLoss } from './retry.ts';
+import { afterPosition, countEntries, readRows, type Row } from './row-reader.ts';
 import { isSeparate } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 import { refuseSecond } from './store-indexes.ts';
@@ -26,8 +26,6 @@ import type { TransactionCore } from './transaction-core.ts';
 
 const FIRST_BATCH = 256;
 const LARGEST_BATCH = 2048;
-/** A batch ends when it has taken so long, so that it is short beside a busy writer. */
-const LONGEST_BATCH_MS = 8;
 
 /** What the builder needs of its database. */
 export interface BuilderHost {
@@ -48,11 +46,6 @@ interface Job {
 interface Waiter {
   check(): void;
   fail(error: unknown): void;
-}
-
-interface Row {
-  readonly key: Uint8Array;
-  readonly cell: Uint8Array;
 }
 
 export class IndexBuilder {
@@ -167,8 +160,8 @@ export class IndexBuilder {
     const index = store?.indexSet?.all.find((one) => one.stored.id === job.id);
     const state = readIndexState(core.engine, job.id);
     if (store === undefined || index === undefined || state?.state !== 'building') return false;
-    const total = state.position === undefined ? await countOf(store) : state.total;
-    const { rows, reachedEnd } = await this.#rowsAfter(store, state.position, most);
+    const total = state.position === undefined ? await countEntries(store) : state.total;
+    const { rows, reachedEnd } = await readRows(store, state.position, most);
     const last = rows[rows.length - 1]?.key;
     const upper = reachedEnd || last === undefined ? undefined : keySuccessor(last);
     core.engine.noteRange(store.storeId, afterPosition(state.position), upper);
@@ -176,28 +169,6 @@ export class IndexBuilder {
     if (reachedEnd) removeIndexState(core.engine, job.id);
     else putIndexState(core.engine, job.id, { ...state, position: last, done: state.done + rows.length, total });
     return !reachedEnd;
-  }
-
-  async #rowsAfter(store: StoreCore, position: Uint8Array | undefined, most: number) {
-    const { clock } = this.#host.env;
-    const began = clock.monotonicMs();
-    const cursor = store.etx.cursor(store.storeId);
-    cursor.waits = false;
-    const from = afterPosition(position);
-    const rows: Row[] = [];
-    for (let started = false; ; ) {
-      const step = started ? cursor.next() : from === undefined ? cursor.first() : cursor.seek(from, 0, from.length);
-      if (step === MISS) {
-        await cursor.load();
-        store.mustBeOpen();
-        continue;
-      }
-      started = true;
-      if (step === END) return { rows, reachedEnd: true };
-      const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
-      rows.push({ key: copyBytes(keyBytes, keyStart, keyEnd), cell: copyBytes(cellBytes, cellStart, cellEnd) });
-      if (rows.length >= most || clock.monotonicMs() - began > LONGEST_BATCH_MS) return { rows, reachedEnd: false };
-    }
   }
 
   async #fail(job: Job, error: Error): Promise<void> {
@@ -234,20 +205,6 @@ function show(key: unknown): string {
 function isVerdict(error: unknown): error is Error {
   if (!(error instanceof SopError)) return error instanceof Error;
   return error instanceof UniqueIndexError || error.code === 'INVALID_KEY' || error.code === 'LIMIT_EXCEEDED';
-}
-
-function afterPosition(position: Uint8Array | undefined): Uint8Array | undefined {
-  return position === undefined ? undefined : keySuccessor(position);
-}
-
-async function countOf(store: StoreCore): Promise<number> {
-  for (;;) {
-    store.etx.waits = false;
-    const count = store.etx.count(store.storeId, undefined, undefined);
-    if (count >= 0) return count;
-    await store.etx.load();
-    store.mustBeOpen();
-  }
 }
 
 async function addRow(store: StoreCore, index: StoreIndex, { key, cell }: Row): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
 import type { StoreCore } from './store-core.ts';
-import { INDEX_MISS, type StoreIndexes } from './store-indexes.ts';
+import { INDEX_MISS } from './store-indexes.ts';
 
 /** After so many the last try waits for the disk: in a tiny cache what is loaded may push out what was loaded before. */
 const MOST_TRIES = 8;
@@ -39,17 +39,23 @@ export function removeIndexed(core: StoreCore, key: unknown): Promise<boolean> {
   return patiently(core, keyBytes, (found) => core.finishRemove(found, keyBytes, keyBytes.length));
 }
 
-async function patiently(core: StoreCore, key: Uint8Array, finish: (found: FindResult) => boolean): Promise<boolean> {
+/** Looks the key up and runs `finish`, again after a load where something was not in memory. */
+export async function patiently(
+  core: StoreCore,
+  key: Uint8Array,
+  finish: (found: FindResult) => boolean,
+): Promise<boolean> {
   const { etx } = core;
   for (let tries = 1; ; tries++) {
     core.mustBeOpen();
-    const indexes = core.indexes as StoreIndexes;
+    const { indexes } = core;
     etx.waits = tries >= MOST_TRIES;
     const found = etx.find(core.storeId, key, 0, key.length);
     if (found === NOT_LOADED) {
       await etx.load();
       continue;
     }
+    if (indexes === undefined) return finish(found);
     indexes.waits = tries >= MOST_TRIES;
     try {
       return finish(found);

@@ -30,7 +30,7 @@ export interface StoreDescription extends StoreInfo {
 }
 
 export function toStoreInfo(entry: CatalogEntry): StoreInfo {
-  const { name, key, values, raw, unique, counter } = entry.stored;
+  const { name, key, values, raw, unique, counter, indexes, generation, next } = entry.stored;
   return {
     name,
     key: key.fields?.map(({ name: field, descending }) => ({ field, order: descending ? 'desc' : 'asc' })),
@@ -41,6 +41,9 @@ export function toStoreInfo(entry: CatalogEntry): StoreInfo {
     unique,
     ...(counter === undefined ? {} : { counter }),
     ...(key.counters === undefined ? {} : { counters: [...key.counters] }),
+    ...(indexes.length === 0 ? {} : { indexes: indexes.map((index) => index.name) }),
+    ...(generation === 0 ? {} : { generation }),
+    ...(next === undefined ? {} : { redefining: true }),
   };
 }
 

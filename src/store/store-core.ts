@@ -331,6 +331,7 @@ export class StoreCore {
     const increment = codec.encodeIncrement(by);
     if (this.indexSet !== undefined) this.#mustNotBeIndexed(this.indexSet);
     codec.encodeKey(key);
+    this.indexes?.noteChange(codec.copyKey());
     this.etx.increment(this.storeId, codec.keyBytes, 0, codec.keyLength, increment);
   }
 
@@ -404,12 +405,12 @@ export class StoreCore {
   removeRange(range: object | undefined): void {
     this.mustBeWritable();
     if (range === undefined) {
-      this.indexes?.clear();
+      this.indexes?.clear(this.storeId);
       this.etx.removeRange(this.storeId, undefined, undefined);
       return;
     }
     const { lower, upper } = keyBounds(this.codec.keySpec, range);
-    if (lower === undefined && upper === undefined) this.indexes?.clear();
+    if (lower === undefined && upper === undefined) this.indexes?.clear(this.storeId);
     else this.indexes?.clearRange(this.storeId, lower, upper);
     this.etx.removeRange(this.storeId, lower, upper);
   }

@@ -24,6 +24,8 @@ export const INDEX_MISS: unique symbol = Symbol('something of an index is not in
 
 /** Entries that a removal of a range takes at once. */
 const RANGE_PAGE = 256;
+/** What stands under a changed key. */
+const CHANGED = Uint8Array.of(0);
 
 interface IndexChange {
   readonly index: StoreIndex;
@@ -40,6 +42,9 @@ export class StoreIndexes {
   readonly #store: string;
   readonly #etx: EngineTransaction;
   readonly #codec: StoreCodec;
+  /** Where the keys of changed entries go while the store is being redefined. */
+  readonly #changesId: number | undefined;
+  #changedKey: Uint8Array | undefined;
   #plan: IndexChange[] = [];
   /** A cell whose separate value is wanted; undefined: what is wanted is known to the engine's transaction. */
   #wanted: Uint8Array | undefined;
@@ -47,7 +52,8 @@ export class StoreIndexes {
   #value: Uint8Array | undefined;
   #valueReference: Uint8Array | undefined;
 
-  constructor(store: string, etx: EngineTransaction, codec: StoreCodec, set: IndexSet) {
+  constructor(store: string, etx: EngineTransaction, codec: StoreCodec, set: IndexSet, changesId: number | undefined) {
+    this.#changesId = changesId;
     this.#store = store;
     this.#etx = etx;
     this.#codec = codec;
@@ -72,6 +78,7 @@ export class StoreIndexes {
   prepare(key: Uint8Array, before: Uint8Array | undefined, after: Uint8Array | undefined, rideOnOnly = false): void {
     this.mustMaintain();
     this.#plan.length = 0;
+    this.#changedKey = key;
     let needsValue = false;
     for (const index of this.set.all) if (index.usesValue && (!rideOnOnly || index.usesRideOn)) needsValue = true;
     const old = before === undefined ? undefined : this.#rowOf(key, before, needsValue);
@@ -85,12 +92,18 @@ export class StoreIndexes {
   /** Does what `prepare` worked out. */
   apply(): void {
     const etx = this.#etx;
+    if (this.#changesId !== undefined) this.noteChange(this.#changedKey as Uint8Array);
     for (const { index, key, cell, existed } of this.#plan) {
       const { id } = index.stored;
       if (cell === undefined) etx.remove(id, key, 0, key.length, existed);
       else etx.put(id, key, 0, key.length, cell, 0, cell.length, existed);
     }
     this.#plan.length = 0;
+  }
+
+  /** An entry changes blindly in a way that no index sees. */
+  noteChange(key: Uint8Array): void {
+    if (this.#changesId !== undefined) this.#etx.put(this.#changesId, key, 0, key.length, CHANGED, 0, 1, undefined);
   }
 
   /** After INDEX_MISS. */
@@ -102,9 +115,13 @@ export class StoreIndexes {
     this.#valueReference = referenceIn(wanted);
   }
 
-  /** The store is emptied. */
-  clear(): void {
+  /** The store is emptied: without a walk, unless it is being redefined. */
+  clear(storeId: number): void {
     this.mustMaintain();
+    if (this.#changesId !== undefined) {
+      this.clearRange(storeId, undefined, undefined);
+      return;
+    }
     for (const { stored } of this.set.all) this.#etx.removeRange(stored.id, undefined, undefined);
   }
 

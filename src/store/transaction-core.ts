@@ -9,6 +9,7 @@
  */
 import { keySuccessor } from '../base/bytes.ts';
 import {
+  AbortedError,
   ClosedError,
   ConflictError,
   LimitExceededError,
@@ -19,7 +20,7 @@ import {
   StoreNotFoundError,
   TransactionEndedError,
 } from '../base/errors.ts';
-import { describeDifference } from '../codec/store-definition.ts';
+import { describeDifference, type StoredNext } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
 import { CATALOG_STORE, DROPPED_STORE, idKey } from '../storage/system-stores.ts';
 import type { EngineApi, EngineSavepoint, EngineTransaction } from '../transaction/engine-api.ts';
@@ -70,6 +71,16 @@ export class Savepoint {
     if (savepoint instanceof Savepoint) return savepoint.#mark;
     throw new InvalidArgumentError('rollbackTo takes what tx.savepoint() handed out');
   }
+}
+
+/** What a redefinition works with. */
+export interface RedefinitionStores {
+  readonly oldStore: StoreCore;
+  readonly newStore: StoreCore;
+  /** The id of the store to be. */
+  readonly id: number;
+  readonly mapId: number;
+  readonly changesId: number;
 }
 
 export class TransactionCore implements StoreHost {
@@ -193,6 +204,7 @@ export class TransactionCore implements StoreHost {
       if (!hasIndexes(found.stored.indexes, definition.indexes)) return this.#openWithOtherIndexes(found, definition);
       found.matching = definition;
     }
+    if (found.stored.next !== undefined) this.#mustNotBeHeld(name);
     this.#expect(found);
     return this.#keep(definition, this.#coreOf(found, definition));
   }
@@ -241,10 +253,102 @@ export class TransactionCore implements StoreHost {
     this.engine.put(DROPPED_STORE, key, 0, key.length, EMPTY_CELL, 0, 1, false);
   }
 
+  /**
+   * Begins to redefine a store, or goes on where the same redefinition was begun before (another one is given up). False where
+   * the store has another generation than the one named.
+   */
+  beginRedefinition(
+    name: string,
+    from: AnyDefinition | undefined,
+    to: AnyDefinition,
+    generation: number | undefined,
+  ): boolean {
+    this.#mustWriteCatalog();
+    const entry = this.mustFind(name);
+    const { stored } = entry;
+    if (generation !== undefined && stored.generation !== generation) return false;
+    const difference = from === undefined ? undefined : describeDifference(stored, toStoredShape(from));
+    if (difference !== undefined) {
+      throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
+    }
+    if (!stored.unique || !to.unique) throw new InvalidArgumentError('only stores of unique keys can be redefined');
+    const { next } = stored;
+    const isBegun = next !== undefined && hasIndexes(next.definition.indexes, to.indexes);
+    if (isBegun && describeDifference(next.definition, toStoredShape(to)) === undefined) return true;
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    if (next !== undefined) this.#dropNext(next);
+    const altered = this.#catalog.withNext(entry, to);
+    putIndexState(this.engine, (altered.stored.next as StoredNext).definition.id, BUILD_BEGINS);
+    this.#putRow(altered, true);
+    this.#own?.set(name, altered);
+    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+    return true;
+  }
+
+  /** The stores of a redefinition under way; `AbortedError` where there is none any more. */
+  openRedefinition(name: string, to: AnyDefinition): RedefinitionStores {
+    this.mustBeOpen();
+    const entry = this.mustFind(name);
+    const next = mustHaveNext(entry);
+    this.#expect(entry);
+    return {
+      oldStore: new StoreCore(this, name, entry.stored.id, entry.codec),
+      newStore: this.#coreOf(this.#catalog.newEntry(next.definition), to),
+      id: next.definition.id,
+      mapId: next.mapId,
+      changesId: next.changesId,
+    };
+  }
+
+  /** Puts the redefined store in the old one's place. */
+  switchRedefinition(name: string, to: AnyDefinition): void {
+    const entry = this.mustFind(name);
+    const { definition, mapId, changesId } = mustHaveNext(entry);
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    const switched = this.#catalog.newEntry({ ...definition, name });
+    for (const id of [entry.stored.id, mapId, changesId]) this.#dropId(id);
+    for (const { id } of entry.stored.indexes) this.#dropIndex(id);
+    removeIndexState(this.engine, definition.id);
+    this.#putRow(switched, true);
+    this.#own?.set(name, switched);
+    this.#retire(name);
+    if (to.indexes.length > 0) this.#catalog.definitionUsed(to);
+  }
+
+  /** Gives up a redefinition. Harmless where there is none. */
+  cancelRedefinition(name: string): void {
+    this.#mustWriteCatalog();
+    const entry = this.mustFind(name);
+    const { next } = entry.stored;
+    if (next === undefined) return;
+    this.#expect(entry);
+    this.#beginCatalogChange();
+    this.#dropNext(next);
+    const altered = this.#catalog.withoutNext(entry);
+    this.#putRow(altered, true);
+    this.#own?.set(name, altered);
+    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+  }
+
+  #dropNext({ definition, mapId, changesId }: StoredNext): void {
+    this.#dropIndex(definition.id);
+    for (const id of [mapId, changesId, ...definition.indexes.map((index) => index.id)]) this.#dropId(id);
+  }
+
+  #mustNotBeHeld(name: string): void {
+    if (this.engine.kind !== 'write' || !this.#catalog.isHeld(name)) return;
+    throw new ConflictError(`store '${name}' is about to be redefined: its writers wait for that`, {
+      details: { store: name },
+    });
+  }
+
   /** A store that exists, by its name. */
   openNamed(name: string): StoreCore {
     this.mustBeOpen();
     const found = this.mustFind(name);
+    if (found.stored.next !== undefined) this.#mustNotBeHeld(name);
     this.#expect(found);
     return this.#keep(undefined, this.#coreOf(found, undefined));
   }
@@ -280,6 +384,7 @@ export class TransactionCore implements StoreHost {
     this.engine.remove(CATALOG_STORE, entry.nameBytes, 0, entry.nameBytes.length, true);
     this.#dropId(entry.stored.id);
     for (const { id } of entry.stored.indexes) this.#dropIndex(id);
+    if (entry.stored.next !== undefined) this.#dropNext(entry.stored.next);
     this.#own?.set(name, undefined);
     this.#retire(name);
   }
@@ -375,7 +480,10 @@ export class TransactionCore implements StoreHost {
     core.indexDefinitions = definition?.indexes;
     core.indexSet = indexesFor(entry, definition);
     if (core.indexSet === undefined || !core.writable) core.indexes = undefined;
-    else core.indexes = new StoreIndexes(core.name, this.engine, entry.codec, core.indexSet);
+    else {
+      const changesId = entry.stored.next?.changesId;
+      core.indexes = new StoreIndexes(core.name, this.engine, entry.codec, core.indexSet, changesId);
+    }
   }
 
   #openUnder(definition: AnyDefinition): StoreCore | undefined {
@@ -446,4 +554,11 @@ export class TransactionCore implements StoreHost {
     this.engine.onCommit((number) => this.#catalog.changeEnds(number));
     this.engine.onRollback(() => this.#catalog.changeEnds());
   }
+}
+
+function mustHaveNext({ stored }: CatalogEntry): StoredNext {
+  if (stored.next !== undefined) return stored.next;
+  throw new AbortedError(`store '${stored.name}': its redefinition was given up meanwhile`, {
+    details: { store: stored.name },
+  });
 }

@@ -112,6 +112,12 @@ export class Transaction implements AsyncDisposable {
     this.#core.rebuildIndex(store, index);
   }
 
+  /** Gives up a redefinition that was begun and has not ended. Harmless where there is none. */
+  cancelRedefine(store: string): void {
+    checkStoreName(store);
+    this.#core.cancelRedefinition(store);
+  }
+
   /** Gives a store another name. `StoreNotFoundError` if there is none, `StoreExistsError` if the new name is taken. */
   rename(from: string, to: string): void {
     checkStoreName(from);

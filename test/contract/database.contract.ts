@@ -11,6 +11,7 @@ import { cursorContract } from './database/cursor.contract.ts';
 import { lifecycleContract } from './database/lifecycle.contract.ts';
 import { orderContract } from './database/order.contract.ts';
 import { pointContract } from './database/point.contract.ts';
+import { redefineContract } from './database/redefine.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
 import { savepointsContract } from './database/savepoints.contract.ts';
 import { transactionsContract } from './database/transactions.contract.ts';
@@ -28,6 +29,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     savepointsContract(open);
     catalogContract(open);
     indexesContract(open);
+    redefineContract(open);
     lifecycleContract(open);
   });
 }
