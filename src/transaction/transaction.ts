@@ -15,7 +15,7 @@ import { encodeReads } from '../commit/prepared-reads.ts';
 import { ReadSet } from '../commit/read-set.ts';
 import type { Env, Timer } from '../env/env.ts';
 import { KIND_PREPARE, KIND_USER } from '../log/batch.ts';
-import { OP_INCREMENT, OP_PUT, RECORD_EXISTED, RECORD_KNOWN, RECORD_WORDS } from '../log/record.ts';
+import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
 import { fewLayers } from '../storage/run-layers.ts';
@@ -39,8 +39,9 @@ import {
   NOT_LOADED,
   type TransactionKind,
 } from './engine-api.ts';
-import { countByScan, isAtOrAfter, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
+import { countByScan, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
 import { type SpillContext, type SpillMark, StoreSpill } from './spill.ts';
+import { existenceFlags, removeSpilled, type StoreChanges } from './store-changes.ts';
 
 /** What a transaction needs of its engine. */
 export interface TransactionHost {
@@ -65,14 +66,6 @@ export interface TransactionHost {
   backgroundError(error: unknown): void;
   /** The transaction has ended: its view and snapshot are let go. */
   ended(transaction: Transaction): void;
-}
-
-/** Changes of one store. */
-interface StoreChanges {
-  readonly storeId: number;
-  /** Another one after a spill where a savepoint holds the one before. */
-  buffer: WriteBuffer;
-  spill: StoreSpill | undefined;
 }
 
 /** What of a store's changes a savepoint comes back to. */
@@ -787,26 +780,3 @@ export class Transaction implements EngineTransaction {
 const NOT_OWN = 3;
 /** The own record at `#ownAddress` is an increment. */
 const OWN_INCREMENT = 4;
-
-function existenceFlags(existed: boolean | undefined): number {
-  if (existed === undefined) return 0;
-  return existed ? RECORD_KNOWN | RECORD_EXISTED : RECORD_KNOWN;
-}
-
-/** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */
-function removeSpilled(
-  changes: StoreChanges,
-  spill: StoreSpill,
-  lower: Uint8Array | undefined,
-  upper: Uint8Array | undefined,
-): void {
-  for (const run of spill.runs) {
-    const cursor = run.cursor();
-    cursor.waits = true;
-    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
-    for (; step === AT; step = cursor.next()) {
-      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
-      if (!cursor.removed) changes.buffer.remove(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
-    }
-  }
-}

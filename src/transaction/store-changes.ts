@@ -1,0 +1,38 @@
+/** What a transaction has changed in one store. */
+import { RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
+import { AT } from '../node/entry-cursor.ts';
+import type { WriteBuffer } from '../storage/write-buffer.ts';
+import { isAtOrAfter } from './rank.ts';
+import type { StoreSpill } from './spill.ts';
+
+/** Changes of one store. */
+export interface StoreChanges {
+  readonly storeId: number;
+  /** Another one after a spill where a savepoint holds the one before. */
+  buffer: WriteBuffer;
+  spill: StoreSpill | undefined;
+}
+
+/** What a record says of what was there before it. */
+export function existenceFlags(existed: boolean | undefined): number {
+  if (existed === undefined) return 0;
+  return existed ? RECORD_KNOWN | RECORD_EXISTED : RECORD_KNOWN;
+}
+
+/** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */
+export function removeSpilled(
+  changes: StoreChanges,
+  spill: StoreSpill,
+  lower: Uint8Array | undefined,
+  upper: Uint8Array | undefined,
+): void {
+  for (const run of spill.runs) {
+    const cursor = run.cursor();
+    cursor.waits = true;
+    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
+    for (; step === AT; step = cursor.next()) {
+      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
+      if (!cursor.removed) changes.buffer.remove(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
+    }
+  }
+}
