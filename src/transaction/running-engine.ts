@@ -251,10 +251,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
 
   segmentsInUse(): Set<number> {
     const inUse = this.state.prepared.segments(this.segments);
-    for (const { valueSegments, heldSegments } of this.#open) {
-      for (const segment of valueSegments) inUse.add(segment);
-      for (const segment of heldSegments) inUse.add(segment);
-    }
+    for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
     return inUse;
   }
 

@@ -499,7 +499,8 @@ export class Transaction implements EngineTransaction {
 
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
-    return this.#valueSegments ?? NO_SEGMENTS;
+    const own = this.#valueSegments ?? NO_SEGMENTS;
+    return this.heldSegments.size === 0 ? own : new Set([...own, ...this.heldSegments]);
   }
 
   /** Segments of others that its commit may refer to. */

@@ -3,10 +3,19 @@
  * its own, so that what is found on disk says which transactions are in and in which order.
  */
 import { compareKeys, writeU32 } from '../../src/base/bytes.ts';
+import {
+  COUNTER_BYTES,
+  INCREMENT_CREATES,
+  INCREMENT_HEAD_BYTES,
+  readCounter,
+  writeCounter,
+} from '../../src/codec/counter.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
 
 export const MARK_STORE = 99;
-export const STORES = [100, 101, 102];
+/** Its entries are counters: what would be put there is added instead. */
+export const COUNTER_STORE = 103;
+export const STORES = [100, 101, 102, COUNTER_STORE];
 
 export type Operation =
   | {
@@ -16,6 +25,7 @@ export type Operation =
       readonly length: number;
       readonly fill: number;
     }
+  | { readonly kind: 'increment'; readonly store: number; readonly key: string; readonly amount: number }
   | { readonly kind: 'remove'; readonly store: number; readonly key: string }
   | { readonly kind: 'clear'; readonly store: number; readonly lower: string; readonly upper: string | undefined };
 
@@ -42,6 +52,11 @@ function drawOperation(random: Chance, keys: number, longest: number): Operation
   const store = STORES[random.below(STORES.length)] as number;
   const key = `key-${random.below(keys).toString().padStart(5, '0')}`;
   const choice = random.below(20);
+  if (choice < 13 && store === COUNTER_STORE) {
+    // Few keys, so that totals grow over tables, checkpoints and openings.
+    const hot = `key-${random.below(3).toString().padStart(5, '0')}`;
+    return { kind: 'increment', store, key: random.below(2) === 0 ? hot : key, amount: random.below(1000) - 400 };
+  }
   if (choice < 13) {
     const length = random.below(8) === 0 ? random.below(longest) : random.below(200);
     return { kind: 'put', store, key, length, fill: random.below(255) };
@@ -65,7 +80,13 @@ export function markKey(id: number): Uint8Array {
 export function applyTo(transaction: EngineTransaction, commit: ModelCommit): void {
   for (const operation of commit.operations) {
     if (operation.kind === 'put') put(transaction, operation.store, bytesOf(operation.key), drawnValue(operation));
-    else if (operation.kind === 'remove') {
+    else if (operation.kind === 'increment') {
+      const key = bytesOf(operation.key);
+      const increment = new Uint8Array(INCREMENT_HEAD_BYTES + COUNTER_BYTES);
+      increment[0] = INCREMENT_CREATES;
+      writeCounter(increment, INCREMENT_HEAD_BYTES, operation.amount);
+      transaction.increment(operation.store, key, 0, key.length, increment);
+    } else if (operation.kind === 'remove') {
       const key = bytesOf(operation.key);
       transaction.remove(operation.store, key, 0, key.length, undefined);
     } else {
@@ -103,7 +124,12 @@ export function applyToModel(content: Content, commit: ModelCommit): void {
     const store = content.get(operation.store) ?? new Map<string, Uint8Array>();
     content.set(operation.store, store);
     if (operation.kind === 'put') store.set(operation.key, drawnValue(operation));
-    else if (operation.kind === 'remove') store.delete(operation.key);
+    else if (operation.kind === 'increment') {
+      const total = new Uint8Array(COUNTER_BYTES);
+      const before = store.get(operation.key);
+      writeCounter(total, 0, (before === undefined ? 0 : readCounter(before, 0)) + operation.amount);
+      store.set(operation.key, total);
+    } else if (operation.kind === 'remove') store.delete(operation.key);
     else {
       for (const key of [...store.keys()]) {
         if (key >= operation.lower && (operation.upper === undefined || key < operation.upper)) store.delete(key);

@@ -297,7 +297,7 @@ class ModelRun {
     const store = this.#random.pick(this.#stores);
     for (let i = 0; i < count; i++) {
       const key = this.#drawKey();
-      const cell = this.#drawCell(open, store, key);
+      const cell = this.#cellAgain(open, store, key) ?? this.#drawCell(open, store, key);
       const bytes = bytesOf(key);
       const existed = this.#existed(open, store, key);
       open.transaction.put(store, bytes, 0, bytes.length, cell, 0, cell.length, existed);
@@ -351,6 +351,18 @@ class ModelRun {
     if ((answer === FOUND) !== found)
       throw new Mismatch(`t${open.name} finds ${store}/${key}: ${answer}, not ${found}`);
     return found;
+  }
+
+  /** Now and then the cell that is there, as `updateKey` puts it again: with the reference of a separate value. */
+  #cellAgain(open: Open, store: number, key: string): Uint8Array | undefined {
+    if (!hasRideOn(store) || !this.#random.chance(0.3)) return undefined;
+    const bytes = bytesOf(key);
+    open.transaction.waits = true;
+    open.model.noteKey(store, key);
+    if (open.transaction.find(store, bytes, 0, bytes.length) !== FOUND) return undefined;
+    const { foundBytes, foundStart, foundEnd } = open.transaction;
+    this.#tell(`t${open.name} puts ${store}/${key} again`);
+    return foundBytes.slice(foundStart, foundEnd);
   }
 
   #drawCell(open: Open, store: number, key: string): Uint8Array {

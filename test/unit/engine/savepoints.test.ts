@@ -1,0 +1,109 @@
+/** Savepoints of transactions that spill: what was spilled before stays, what came after goes. */
+import { expect, it } from 'vitest';
+import { INCREMENT_CREATES, readCounter, writeCounter } from '../../../src/codec/counter.ts';
+import type { EngineTransaction } from '../../../src/transaction/engine-api.ts';
+import { bytesOf, get, getText, keysOf, openSmall, put, STORE, write } from './small-engine.ts';
+
+const HITS = 101;
+
+function increment(tx: EngineTransaction, key: string, amount: number): void {
+  const bytes = bytesOf(key);
+  const cell = new Uint8Array(16);
+  cell[0] = INCREMENT_CREATES;
+  writeCounter(cell, 8, amount);
+  tx.increment(HITS, bytes, 0, bytes.length, cell);
+}
+
+const hitsOf = (tx: EngineTransaction, key: string): number | undefined => {
+  const found = get(tx, key, HITS);
+  return found && readCounter(found, 0);
+};
+
+/** Enough to spill some times. */
+function fill(tx: EngineTransaction, letter: string, count = 100): void {
+  for (let i = 0; i < count; i++) put(tx, `${letter}-${String(i).padStart(4, '0')}`, letter.repeat(900));
+}
+
+it('a spill after a savepoint is undone, one before it is not', async () => {
+  const engine = await openSmall();
+  const tx = engine.begin('write');
+  fill(tx, 'a');
+  put(tx, 'middle', 'before');
+  const place = tx.savepoint();
+  const keys = keysOf(tx);
+  for (let round = 0; round < 3; round++) {
+    put(tx, 'middle', 'after');
+    fill(tx, 'b');
+    fill(tx, 'a', 50);
+    tx.removeRange(STORE, bytesOf('a-0010'), bytesOf('a-0090'));
+    expect(keysOf(tx)).not.toEqual(keys);
+    tx.rollbackTo(place);
+    expect(keysOf(tx)).toEqual(keys);
+    expect(getText(tx, 'middle')).toBe('before');
+    expect(tx.count(STORE, undefined, undefined)).toBe(101);
+  }
+  put(tx, 'last', 'one');
+  await tx.commit();
+  const reader = engine.begin('read');
+  expect(keysOf(reader)).toEqual([...keys.slice(0, 100), 'last', 'middle']);
+  reader.rollback();
+  await engine.checkpoint();
+  expect((await engine.verify()).problems).toEqual([]);
+  await engine.close();
+});
+
+it('many spills between savepoints are each undone by themselves', async () => {
+  const engine = await openSmall();
+  const tx = engine.begin('write');
+  const places = [];
+  for (let i = 0; i < 24; i++) {
+    places.push({ place: tx.savepoint(), count: i * 30 });
+    fill(tx, `s${String(i).padStart(2, '0')}`, 30);
+  }
+  for (const at of [23, 15, 16, 7, 3]) {
+    const { place, count } = places[at] as (typeof places)[number];
+    if (at === 16) expect(() => tx.rollbackTo(place)).toThrow();
+    else {
+      tx.rollbackTo(place);
+      expect(keysOf(tx)).toHaveLength(count);
+    }
+  }
+  await tx.commit();
+  await engine.checkpoint();
+  const reader = engine.begin('read');
+  expect(keysOf(reader)).toHaveLength(90);
+  reader.rollback();
+  await engine.close();
+});
+
+it('increments of a spilling transaction become what they come to, once', async () => {
+  const engine = await openSmall();
+  await write(engine, (tx) => increment(tx, 'old', 100));
+  const tx = engine.begin('write');
+  increment(tx, 'old', 1);
+  increment(tx, 'new', 5);
+  const place = tx.savepoint();
+  for (let i = 0; i < 2000; i++) increment(tx, `k-${i}`, i);
+  expect(hitsOf(tx, 'old')).toBe(101);
+  increment(tx, 'old', 10);
+  increment(tx, 'new', 10);
+  expect(hitsOf(tx, 'k-1999')).toBe(1999);
+  tx.rollbackTo(place);
+  expect([hitsOf(tx, 'old'), hitsOf(tx, 'new'), hitsOf(tx, 'k-7')]).toEqual([101, 5, undefined]);
+  for (let i = 0; i < 2000; i++) increment(tx, `k-${i}`, i);
+  increment(tx, 'old', 1000);
+  await tx.commit();
+  await write(engine, (more) => increment(more, 'old', 1));
+  await write(engine, (more) => increment(more, 'k-7', 1));
+  const look = (): unknown => {
+    const reader = engine.begin('read');
+    const seen = ['old', 'new', 'k-7', 'k-8'].map((key) => hitsOf(reader, key));
+    const count = reader.count(HITS, undefined, undefined);
+    reader.rollback();
+    return [...seen, count];
+  };
+  expect(look()).toEqual([1102, 5, 8, 8, 2002]);
+  await engine.checkpoint();
+  expect(look()).toEqual([1102, 5, 8, 8, 2002]);
+  await engine.close();
+});
