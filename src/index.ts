@@ -22,6 +22,7 @@ export {
   LimitExceededError,
   NativeMissingError,
   OutcomeUnknownError,
+  ParticipantFailedError,
   PinExistsError,
   PinNotFoundError,
   ReadOnlyError,
@@ -110,4 +111,6 @@ export type { BagEntry, Entry, IncrementBy, Item, LookupKey } from './store/stor
 export { type AnyKey, Transaction } from './store/transaction.ts';
 export { Savepoint } from './store/transaction-core.ts';
 export { TxIndex } from './store/tx-index.ts';
-export type { TransactionKind, VerifyProblem } from './transaction/engine-api.ts';
+export type { TransactionKind, TransactionOutcome, VerifyProblem } from './transaction/engine-api.ts';
+export { type Participant, PreparedTransaction } from './store/participants.ts';
+export type { ConflictEvent, LostRace, RetryEvent } from './store/conflict-events.ts';

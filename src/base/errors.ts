@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'IO_ERROR'
   | 'DISK_FULL'
   | 'NATIVE_MISSING'
+  | 'PARTICIPANT_FAILED'
   | 'TIMEOUT'
   | 'ABORTED';
 
@@ -266,5 +267,12 @@ export class TimeoutError extends SopError {
 export class AbortedError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('ABORTED', message, false, options);
+  }
+}
+
+/** A participant did not do what was decided; the decision stands. The cause is its own error. */
+export class ParticipantFailedError extends SopError {
+  constructor(message: string, options?: SopErrorOptions) {
+    super('PARTICIPANT_FAILED', message, false, options);
   }
 }

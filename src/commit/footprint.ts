@@ -23,6 +23,8 @@ interface Touched {
 }
 
 const OP_READ = 0;
+/** The highest bit of a run's first length says something else (tree-run.ts). */
+const RUN_LENGTH = 0x7fff;
 const NO_CELL = new Uint8Array(0);
 
 class StoreFootprint {
@@ -201,7 +203,7 @@ export function removedRange(key: Uint8Array, cell: Uint8Array, word0: number): 
 /** From a run's first key to its last. */
 export function runFences(descriptor: Uint8Array): ReadRange {
   const first = HANDLE_BYTES + 4;
-  const last = descriptor.length < first ? 0 : first + readU16(descriptor, HANDLE_BYTES);
+  const last = descriptor.length < first ? 0 : first + (readU16(descriptor, HANDLE_BYTES) & RUN_LENGTH);
   if (last === 0 || last + readU16(descriptor, HANDLE_BYTES + 2) !== descriptor.length) {
     throw new CorruptionError('the descriptor of a run is malformed');
   }

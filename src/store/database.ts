@@ -1,5 +1,11 @@
 /** A database: opening, transactions with retries, the catalog, upkeep, closing. */
-import { ClosedError, InvalidArgumentError, ReadOnlyError } from '../base/errors.ts';
+import {
+  ClosedError,
+  InvalidArgumentError,
+  OutcomeUnknownError,
+  ReadOnlyError,
+  type SopError,
+} from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { memoryEnv } from '../env/memory-env.ts';
 import { hasNativeModule, nodeEnv } from '../env/node-env.ts';
@@ -18,11 +24,13 @@ import type {
   VerifyReport as EngineVerifyReport,
 } from '../transaction/engine-api.ts';
 import { type AnyDefinition, Catalog } from './catalog.ts';
+import { type ConflictEvent, type LostRace, RunLost, toConflictEvent } from './conflict-events.ts';
 import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
 import { checkStoreName, StoreDefinition } from './define-store.ts';
 import { checkIndexes } from './index-check.ts';
-import { describeEntry, listEntries, type StoreDescription, type StoreInfo } from './listing.ts';
+import { describeEntry, listEntries, storeNames, type StoreDescription, type StoreInfo } from './listing.ts';
 import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
+import { type PreparedTransaction, preparedOf, type Report } from './participants.ts';
 import {
   type AttemptLimits,
   checkLimits,
@@ -99,6 +107,8 @@ export class Database implements AsyncDisposable {
   readonly #env: Env;
   readonly #catalog: Catalog;
   readonly #indexes: DatabaseIndexes;
+  readonly #report: Report;
+  #conflictListeners: ((event: ConflictEvent) => void)[] = [];
   /** Files are in memory alone: backups go to the disk. */
   #inMemory = false;
 
@@ -106,6 +116,7 @@ export class Database implements AsyncDisposable {
   constructor(engine: EngineApi, env: Env, onBackgroundError?: (error: unknown) => void) {
     this.#engine = engine;
     this.#env = env;
+    this.#report = (error) => onBackgroundError?.(error);
     this.#catalog = new Catalog(engine, new ShapeStore(engine));
     const begin = (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS);
     this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, onBackgroundError });
@@ -161,7 +172,9 @@ export class Database implements AsyncDisposable {
       return Promise.reject(error);
     }
     if (options === undefined) return this.#writeUntilDone(fn);
-    return withRetries(this.#env, options, (limits) => this.#run('write', fn, limits));
+    return withRetries(this.#env, options, (limits, lost, last) =>
+      this.#attempt(fn, limits, lost, last, options.resolveUnknown !== false),
+    );
   }
 
   /** Runs `fn` on a snapshot; answers what it answered. It never conflicts, blocks nobody and is blocked by nobody. */
@@ -362,6 +375,37 @@ export class Database implements AsyncDisposable {
     return this.#engine.resolve(transactionId);
   }
 
+  /**
+   * Transactions that are durable and wait for their decision (`tx.prepare`, or a commit with participants that a crash cut
+   * short), in the order in which they were prepared. Read-only openings list them and can not decide them.
+   */
+  async prepared(): Promise<PreparedTransaction[]> {
+    this.#mustBeOpen();
+    if (this.#engine.prepared().length === 0) return [];
+    const names = await this.#inside('read', (core) => storeNames(core, this.#catalog));
+    return preparedOf(this.#engine, names, [], this.#report);
+  }
+
+  /** Hears of every commit that is refused because of another transaction. Answers the function that ends it. */
+  onConflict(listener: (event: ConflictEvent) => void): () => void {
+    mustBeFunction(listener);
+    this.#conflictListeners = [...this.#conflictListeners, listener];
+    return () => {
+      this.#conflictListeners = this.#conflictListeners.filter((one) => one !== listener);
+    };
+  }
+
+  readonly #tellConflict = (core: TransactionCore, error: SopError): void => {
+    const event = toConflictEvent(core, error);
+    for (const listener of this.#conflictListeners) {
+      try {
+        listener(event);
+      } catch (thrown) {
+        this.#report(thrown);
+      }
+    }
+  };
+
   /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
   async close(): Promise<void> {
     const stopped = this.#indexes.stop();
@@ -374,24 +418,78 @@ export class Database implements AsyncDisposable {
   }
 
   #begin(kind: TransactionKind, limits: AttemptLimits): TransactionCore {
-    return new TransactionCore(this.#engine, this.#engine.begin(kind, limits), this.#env, this.#catalog);
+    const core = new TransactionCore(this.#engine, this.#engine.begin(kind, limits), this.#env, this.#catalog);
+    core.report = this.#report;
+    if (this.#conflictListeners.length > 0) core.onConflict = this.#tellConflict;
+    return core;
   }
 
   /** `withRetries` without limits, in one function: each layer of promises costs a transaction 50 ns and more. */
   async #writeUntilDone<T>(fn: (tx: Transaction) => T | Promise<T>): Promise<T> {
+    let last: SopError | undefined;
     for (let lost = 0; ; lost++) {
       const core = this.#begin('write', NO_LIMITS);
+      if (last !== undefined) core.isRunAgain(lost + 1, last);
+      let result: T | undefined;
       try {
         const answer = fn(new Transaction(core));
-        const result = answer instanceof Promise ? await answer : answer;
+        result = answer instanceof Promise ? await answer : answer;
         if (core.engine.ended) core.mustNotHaveFailed();
         else await core.commit();
         return result;
       } catch (error) {
         core.rollback(error);
-        if (!isLostRace(error) || lost >= DEFAULT_RETRIES) throw error;
+        const isAgain = isLostRace(error) || (await this.#isUnknownAborted(error));
+        // What a commit answers 'unknown' and the log 'committed' to has run to its end.
+        if (!isAgain && (await this.#isUnknownCommitted(error))) return result as T;
+        if (!isAgain || lost >= DEFAULT_RETRIES) throw error;
+        last = error as SopError;
       }
       await pauseAfterLoss(this.#env, lost);
+    }
+  }
+
+  /** One run of a write with limits; a lost race is thrown as `RunLost`. */
+  async #attempt<T>(
+    fn: (tx: Transaction) => T | Promise<T>,
+    limits: AttemptLimits,
+    lost: number,
+    last: LostRace | undefined,
+    resolves: boolean,
+  ): Promise<T> {
+    const core = this.#begin('write', limits);
+    if (last !== undefined) core.isRunAgain(lost + 1, last.error);
+    let result: T | undefined;
+    try {
+      result = await fn(new Transaction(core));
+      if (core.engine.ended) core.mustNotHaveFailed();
+      else await core.commit();
+      return result;
+    } catch (error) {
+      core.rollback(error);
+      if (isLostRace(error) || (resolves && (await this.#isUnknownAborted(error))))
+        throw new RunLost(core, error as SopError);
+      if (resolves && (await this.#isUnknownCommitted(error))) return result as T;
+      throw error;
+    }
+  }
+
+  #isUnknownAborted(error: unknown): Promise<boolean> {
+    return this.#isUnknown(error, 'aborted');
+  }
+
+  #isUnknownCommitted(error: unknown): Promise<boolean> {
+    return this.#isUnknown(error, 'committed');
+  }
+
+  /** Whether the outcome of a commit was not known, and now is known to be this one. */
+  async #isUnknown(error: unknown, outcome: TransactionOutcome): Promise<boolean> {
+    if (!(error instanceof OutcomeUnknownError)) return false;
+    try {
+      return (await this.#engine.resolve(error.transactionId)) === outcome;
+    } catch {
+      // It stays unknown, as the error that is there already says.
+      return false;
     }
   }
 

@@ -79,3 +79,16 @@ export async function describeEntry(core: TransactionCore, name: string): Promis
     await engine.load();
   }
 }
+
+/** The names of all stores, by their ids. */
+export async function storeNames(core: TransactionCore, catalog: Catalog): Promise<Map<number, string>> {
+  const cursor = core.engine.cursor(CATALOG_STORE);
+  cursor.waits = true;
+  const names = new Map<number, string>();
+  for (let step = cursor.first(); step === AT; step = cursor.next()) {
+    const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
+    const { stored } = catalog.toEntry(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd));
+    names.set(stored.id, stored.name);
+  }
+  return names;
+}

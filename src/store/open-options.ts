@@ -10,6 +10,12 @@ export interface MemoryOptions {
   readonly tableBytes?: number;
   /** The database refuses to grow beyond this many bytes (`DiskFullError`); unlimited by default. */
   readonly maxSizeBytes?: number;
+  /** Transactions that may be open at once; beginning another is refused with `LimitExceededError`. No limit by default. */
+  readonly maxOpenTransactions?: number;
+  /** Bytes of keys and values that one transaction may change (`LimitExceededError`, nothing lost). No limit by default. */
+  readonly maxTransactionBytes?: number;
+  /** From begin to the end of the commit, for transactions without a limit of their own (`TimeoutError`). None by default. */
+  readonly transactionTimeoutMs?: number;
   /** Hears what goes wrong in the background, where there is no call to fail. */
   readonly onBackgroundError?: (error: unknown) => void;
 }
@@ -32,6 +38,9 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
   'cacheBytes',
   'tableBytes',
   'maxSizeBytes',
+  'maxOpenTransactions',
+  'maxTransactionBytes',
+  'transactionTimeoutMs',
   'onBackgroundError',
   'readOnly',
   'create',
@@ -39,7 +48,15 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
   'redis',
 ]);
 
-const MEMORY_OPTIONS: readonly string[] = ['cacheBytes', 'tableBytes', 'maxSizeBytes', 'onBackgroundError'];
+const MEMORY_OPTIONS: readonly string[] = [
+  'cacheBytes',
+  'tableBytes',
+  'maxSizeBytes',
+  'maxOpenTransactions',
+  'maxTransactionBytes',
+  'transactionTimeoutMs',
+  'onBackgroundError',
+];
 
 /** The same for a database in memory. */
 export function toMemoryOptions(folder: string, options: MemoryOptions): EngineOptions {
@@ -68,6 +85,9 @@ export function toEngineOptions(folder: string, options: OpenOptions): EngineOpt
   mustBeBytes('cacheBytes', options.cacheBytes);
   mustBeBytes('tableBytes', options.tableBytes);
   mustBeBytes('maxSizeBytes', options.maxSizeBytes);
+  mustBeBytes('maxTransactionBytes', options.maxTransactionBytes);
+  mustBeCount('maxOpenTransactions', 'transactions', options.maxOpenTransactions);
+  mustBeCount('transactionTimeoutMs', 'milliseconds', options.transactionTimeoutMs);
   if (options.readOnly === true && options.create === true) {
     throw new InvalidArgumentError('readOnly and create contradict each other: nothing is created when reading only');
   }
@@ -93,7 +113,11 @@ function mustBeFlag(name: string, value: unknown): void {
 }
 
 function mustBeBytes(name: string, value: unknown): void {
+  mustBeCount(name, 'bytes', value);
+}
+
+function mustBeCount(name: string, what: string, value: unknown): void {
   if (value === undefined) return;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return;
-  throw new InvalidArgumentError(`option ${name} is a number of bytes above zero`, { details: { found: value } });
+  throw new InvalidArgumentError(`option ${name} is a number of ${what} above zero`, { details: { found: value } });
 }

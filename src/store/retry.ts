@@ -1,6 +1,7 @@
 /** Running a piece of work again after a conflict: jittered, growing pauses, bounded in number and in time. */
 import { AbortedError, InvalidArgumentError, SopError, TimeoutError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
+import { type LostRace, type RetryEvent, RunLost, toRetryEvent } from './conflict-events.ts';
 
 export interface RetryOptions {
   /** How often the work may be run again after a conflict (default 100); 0 runs it once. */
@@ -9,6 +10,10 @@ export interface RetryOptions {
   readonly timeoutMs?: number;
   /** Ends the work with `AbortedError`. */
   readonly signal?: AbortSignal;
+  /** Hears before each further run what the last one was lost to. */
+  readonly onRetry?: (event: RetryEvent) => void;
+  /** Whether `OutcomeUnknownError` is resolved here, and the work run again where nothing of it is in (default true). */
+  readonly resolveUnknown?: boolean;
 }
 
 /** What one run of the work may take. */
@@ -24,7 +29,7 @@ const FIRST_PAUSE_MS = 0.5;
 const LONGEST_PAUSE_MS = 50;
 
 /** Whether the same work can succeed when it is run again from the beginning: another transaction was quicker. */
-export function isLostRace(error: unknown): boolean {
+export function isLostRace(error: unknown): error is SopError {
   return error instanceof SopError && (error.code === 'CONFLICT' || error.code === 'TOO_OLD');
 }
 
@@ -35,22 +40,28 @@ export function isLostRace(error: unknown): boolean {
 export async function withRetries<T>(
   env: Env,
   options: RetryOptions,
-  attempt: (limits: AttemptLimits) => Promise<T>,
+  attempt: (limits: AttemptLimits, lost: number, last: LostRace | undefined) => Promise<T>,
 ): Promise<T> {
   const { timeoutMs, signal } = options;
   const retries = retriesOf(options);
   checkLimits(options);
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : env.clock.monotonicMs() + timeoutMs;
+  const begunMs = env.clock.monotonicMs();
+  let last: LostRace | undefined;
   for (let lost = 0; ; lost++) {
     const leftMs = deadline - env.clock.monotonicMs();
     try {
-      return await attempt(timeoutMs === undefined ? { signal } : { timeoutMs: Math.max(1, leftMs), signal });
-    } catch (error) {
-      if (!isLostRace(error) || lost >= retries) throw error;
+      const limits = timeoutMs === undefined ? { signal } : { timeoutMs: Math.max(1, leftMs), signal };
+      return await attempt(limits, lost, last);
+    } catch (thrown) {
+      last = thrown instanceof RunLost ? thrown : undefined;
+      const error = last?.error ?? thrown;
+      if ((last === undefined && !isLostRace(error)) || lost >= retries) throw error;
       throwIfAborted(signal);
       const pauseMs = pauseMsAfter(env, lost);
       if (env.clock.monotonicMs() + pauseMs >= deadline) throw outOfTime(timeoutMs as number, lost, error);
       await pause(env, pauseMs, signal);
+      if (last !== undefined) options.onRetry?.(toRetryEvent(last, lost + 2, env.clock.monotonicMs() - begunMs));
     }
   }
 }

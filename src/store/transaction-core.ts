@@ -15,6 +15,7 @@ import {
   LimitExceededError,
   InvalidArgumentError,
   ReadOnlyError,
+  type SopError,
   StoreExistsError,
   StoreMismatchError,
   StoreNotFoundError,
@@ -36,6 +37,15 @@ import { hasIndexes } from './define-index.ts';
 import { BUILD_BEGINS, putIndexState, removeIndexState } from './index-state.ts';
 import type { ItemOrigin } from './item-id.ts';
 import type { RowCache } from './row-cache.ts';
+import {
+  commitTogether,
+  type Participant,
+  type PreparedTransaction,
+  prepareAll,
+  preparedOf,
+  type Report,
+} from './participants.ts';
+import { isLostRace } from './retry.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
 import { StoreIndexes } from './store-indexes.ts';
 
@@ -83,6 +93,8 @@ export interface RedefinitionStores {
   readonly changesId: number;
 }
 
+const NO_REPORT: Report = () => {};
+
 export class TransactionCore implements StoreHost {
   readonly engine: EngineTransaction;
   readonly env: Env;
@@ -101,6 +113,14 @@ export class TransactionCore implements StoreHost {
   #itemSequence = 0;
   #changesCatalog = false;
   #endedByCaller = false;
+  #participants: Participant[] | undefined;
+  /** Which run of the same work this is, and what the one before it was lost to. */
+  attempt = 1;
+  lastConflict: SopError | undefined = undefined;
+  /** Hears of a commit that was refused for another transaction; set where somebody listens. */
+  onConflict: ((core: TransactionCore, error: SopError) => void) | undefined = undefined;
+  /** Hears of participants that fail once all is decided. */
+  report: Report = NO_REPORT;
 
   constructor(database: EngineApi, engine: EngineTransaction, env: Env, catalog: Catalog) {
     this.#database = database;
@@ -153,13 +173,59 @@ export class TransactionCore implements StoreHost {
 
   commit(): Promise<number> {
     try {
-      this.mustBeOpen();
-      if (this.#openScans !== undefined) for (const scan of this.#openScans) scan.close();
-      this.#endedByCaller = true;
-      return this.engine.commit();
+      this.#finish();
+      if (this.#participants === undefined && this.onConflict === undefined) return this.engine.commit();
+      return this.#commitAndTell();
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async #commitAndTell(): Promise<number> {
+    try {
+      if (this.#participants === undefined) return await this.engine.commit();
+      return await commitTogether(this.#database, this.engine, this.#participants, this.report);
+    } catch (error) {
+      if (isLostRace(error)) this.onConflict?.(this, error);
+      throw error;
+    }
+  }
+
+  /** The same work was begun before, and lost. */
+  isRunAgain(attempt: number, last: SopError): void {
+    this.attempt = attempt;
+    this.lastConflict = last;
+  }
+
+  join(participant: Participant): void {
+    this.#mustWriteCatalog();
+    this.#participants ??= [];
+    this.#participants.push(participant);
+  }
+
+  async prepare(): Promise<PreparedTransaction> {
+    this.#mustWriteCatalog();
+    this.#finish();
+    const names = new Map(this.#open.map(({ core }) => [core.storeId, core.name]));
+    const participants = this.#participants ?? [];
+    try {
+      const id = await prepareAll(this.#database, this.engine, participants, this.report);
+      return preparedOf(this.#database, names, participants, this.report, id)[0] as PreparedTransaction;
+    } catch (error) {
+      if (isLostRace(error)) this.onConflict?.(this, error);
+      throw error;
+    }
+  }
+
+  /** The store with this id, where this transaction has it open. */
+  storeWith(id: number): StoreCore | undefined {
+    return this.#open.find(({ core }) => core.storeId === id)?.core;
+  }
+
+  #finish(): void {
+    this.mustBeOpen();
+    if (this.#openScans !== undefined) for (const scan of this.#openScans) scan.close();
+    this.#endedByCaller = true;
   }
 
   rollback(reason?: unknown): void {

@@ -1,5 +1,5 @@
 /** A transaction as its user holds it. */
-import { InvalidArgumentError, StoreMismatchError } from '../base/errors.ts';
+import { InvalidArgumentError, type SopError, StoreMismatchError } from '../base/errors.ts';
 import type { KeyValue } from '../codec/tuple.ts';
 import type { TransactionKind } from '../transaction/engine-api.ts';
 import { type AnyDefinition, toDefinition } from './catalog.ts';
@@ -7,6 +7,7 @@ import type { IndexInputs } from './define-index.ts';
 import { type BagDefinition, checkStoreName, type NoIndexes, StoreDefinition } from './define-store.ts';
 import { type StoreInfo, toStoreInfo } from './listing.ts';
 import { TxBag } from './bag.ts';
+import { checkParticipant, type Participant, type PreparedTransaction } from './participants.ts';
 import { TxStore } from './store.ts';
 import type { Savepoint, TransactionCore } from './transaction-core.ts';
 
@@ -142,6 +143,34 @@ export class Transaction implements AsyncDisposable {
    */
   rollbackTo(savepoint: Savepoint): void {
     this.#core.rollbackTo(savepoint);
+  }
+
+  /** Which run of the work this is, from 1: `db.write` runs it again where it lost to another transaction. */
+  get attempt(): number {
+    return this.#core.attempt;
+  }
+
+  /** What the run before this one was lost to; undefined in the first. */
+  get lastConflict(): SopError | undefined {
+    return this.#core.lastConflict;
+  }
+
+  /**
+   * Makes somebody else's work part of this transaction: `commit` then first makes this database's part durable, asks every
+   * participant to prepare, logs the decision and tells them. Where one refuses, everything is rolled back and its error is
+   * passed on. Participants that fail after the decision are told to `onBackgroundError` (`ParticipantFailedError`).
+   */
+  join(participant: Participant): void {
+    checkParticipant(participant);
+    this.#core.join(participant);
+  }
+
+  /**
+   * Makes the transaction durable, and all that joined, without deciding it: it is seen by nobody, is in the way of what conflicts
+   * with it, and survives crashes until it is decided by what this answers, or by `db.prepared()`. Refused as `commit` is.
+   */
+  prepare(): Promise<PreparedTransaction> {
+    return this.#core.prepare();
   }
 
   /** Runs `fn` with the transaction's number once it is durable. */

@@ -280,6 +280,12 @@ export interface EngineOptions {
   /** Bytes a memory table may take before a checkpoint starts. */
   readonly tableBytes?: number;
   readonly maxSizeBytes?: number;
+  /** Transactions open at once; more are refused with `LimitExceededError`. */
+  readonly maxOpenTransactions?: number;
+  /** What a transaction may change, keys and values in bytes; more is refused with `LimitExceededError`. */
+  readonly maxTransactionBytes?: number;
+  /** For transactions begun without a time limit of their own. */
+  readonly transactionTimeoutMs?: number;
   /** Space kept ready ahead in the log, a multiple of 4096 (default 1 MiB). Less where disks are small. */
   readonly logReserveBytes?: number;
   readonly onBackgroundError?: (error: unknown) => void;

@@ -10,6 +10,7 @@ import {
   ClosedError,
   DiskFullError,
   InvalidArgumentError,
+  LimitExceededError,
   ReadOnlyError,
   SnapshotTooOldError,
 } from '../base/errors.ts';
@@ -97,6 +98,12 @@ export async function ignoringErrors(work: () => Promise<void> | undefined | voi
 
 export function logOptions({ logReserveBytes }: EngineOptions): { reserveBytes?: number } {
   return logReserveBytes === undefined ? {} : { reserveBytes: logReserveBytes };
+}
+
+function tooManyOpen(allowed: number): LimitExceededError {
+  return new LimitExceededError(`there are ${allowed} open transactions already`, {
+    details: { limit: 'maxOpenTransactions', allowed, found: allowed + 1 },
+  });
 }
 
 export class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost, PinsHost {
@@ -202,6 +209,11 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
     if (kind === 'write' && this.readOnly) {
       throw new ReadOnlyError(`${this.folder} was opened with readOnly: only read transactions can begin`);
     }
+    const { maxOpenTransactions = Number.POSITIVE_INFINITY, transactionTimeoutMs } = this.#options;
+    if (this.#open.size >= maxOpenTransactions) throw tooManyOpen(maxOpenTransactions);
+    if (options.timeoutMs === undefined && transactionTimeoutMs !== undefined) {
+      options = { ...options, timeoutMs: transactionTimeoutMs };
+    }
     if (options.at !== undefined) return this.#beginAt(kind, options, options.at);
     const transaction = new Transaction(this, kind, this.state.view, this.state.durable, options);
     this.state.views.acquire();
@@ -243,6 +255,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost, Mainten
 
   mustBeUsable(): void {
     if (this.#closing !== undefined) throw new ClosedError();
+  }
+
+  get maxTransactionBytes(): number {
+    return this.#options.maxTransactionBytes ?? Number.POSITIVE_INFINITY;
   }
 
   nextCounter(): number {

@@ -1,4 +1,5 @@
 /** What a transaction has changed in one store. */
+import { LimitExceededError } from '../base/errors.ts';
 import { RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { WriteBuffer } from '../storage/write-buffer.ts';
@@ -35,4 +36,11 @@ export function removeSpilled(
       if (!cursor.removed) changes.buffer.remove(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
     }
   }
+}
+
+/** A change past `maxTransactionBytes`. */
+export function tooMuch(allowed: number): LimitExceededError {
+  return new LimitExceededError(`the transaction would change more than maxTransactionBytes (${allowed}); split it`, {
+    details: { limit: 'maxTransactionBytes', allowed },
+  });
 }

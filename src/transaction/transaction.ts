@@ -41,7 +41,7 @@ import {
 } from './engine-api.ts';
 import { countByScan, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
 import { type SpillContext, type SpillMark, StoreSpill } from './spill.ts';
-import { existenceFlags, removeSpilled, type StoreChanges } from './store-changes.ts';
+import { existenceFlags, removeSpilled, tooMuch, type StoreChanges } from './store-changes.ts';
 
 /** What a transaction needs of its engine. */
 export interface TransactionHost {
@@ -54,6 +54,8 @@ export interface TransactionHost {
   readonly writer: number;
   /** Bytes a transaction may buffer before it spills. */
   readonly spillBytes: number;
+  /** Bytes of keys and values that a transaction may change. */
+  readonly maxTransactionBytes: number;
   nextCounter(): number;
   /** True where a segment that this database has is about to go: compaction moves, or has moved, what is current in it. */
   isLeaving(segment: number): boolean;
@@ -110,6 +112,8 @@ export class Transaction implements EngineTransaction {
   #ownAddress = 0;
   #savepoints: Savepoint[] | undefined;
   #bufferedBytes = 0;
+  /** Of what it may change. */
+  #bytesLeft: number;
   #counter = 0;
   #state: 'open' | 'committing' | 'prepared' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
@@ -127,6 +131,7 @@ export class Transaction implements EngineTransaction {
 
   constructor(host: TransactionHost, kind: TransactionKind, view: View, snapshot: number, options: BeginOptions) {
     this.#host = host;
+    this.#bytesLeft = host.maxTransactionBytes;
     this.kind = kind;
     this.view = view;
     this.snapshot = snapshot;
@@ -341,11 +346,12 @@ export class Transaction implements EngineTransaction {
     cellEnd: number,
     existed: boolean | undefined,
   ): void {
-    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart);
+    const bytes = keyEnd - keyStart + cellEnd - cellStart;
+    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart, bytes);
     if (((cell[cellStart] as number) & CELL_SEPARATE) !== 0) {
       this.#holdReference(changes, key.slice(keyStart, keyEnd), cell.slice(cellStart, cellEnd), existed);
     } else changes.buffer.put(key, keyStart, keyEnd, cell, cellStart, cellEnd, existenceFlags(existed));
-    this.#changed(keyEnd - keyStart + cellEnd - cellStart);
+    this.#changed(bytes);
   }
 
   /**
@@ -371,13 +377,13 @@ export class Transaction implements EngineTransaction {
   }
 
   remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void {
-    this.#mustChangesOf(storeId, end - start).buffer.remove(key, start, end, existenceFlags(existed));
+    this.#mustChangesOf(storeId, end - start, end - start).buffer.remove(key, start, end, existenceFlags(existed));
     this.#changed(end - start);
   }
 
   increment(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void {
     assert(isIncrementLength(increment.length), 'an increment has whole amounts');
-    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart);
+    const changes = this.#mustChangesOf(storeId, keyEnd - keyStart, keyEnd - keyStart + increment.length);
     if (changes.spill === undefined) changes.buffer.increment(key, keyStart, keyEnd, increment);
     else this.#incrementNow(changes, key.slice(keyStart, keyEnd), increment);
     this.#changed(keyEnd - keyStart + increment.length);
@@ -424,16 +430,19 @@ export class Transaction implements EngineTransaction {
   }
 
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
-    const changes = this.#mustChangesOf(storeId, lower?.length ?? 0);
+    const bytes = (lower?.length ?? 0) + (upper?.length ?? 0);
+    const changes = this.#mustChangesOf(storeId, lower?.length ?? 0, bytes);
     changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
     // Afterwards: a range removal takes back the removals of single keys before it.
     if (changes.spill !== undefined) removeSpilled(changes, changes.spill, lower, upper);
-    this.#changed((lower?.length ?? 0) + (upper?.length ?? 0));
+    this.#changed(bytes);
   }
 
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
     this.#mustBeWritable();
+    if (value.length > this.#bytesLeft) throw tooMuch(this.#host.maxTransactionBytes);
     this.#host.checkValueSize(value.length);
+    this.#bytesLeft -= value.length;
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
     const values = this.#valueWriter();
     appendValue(values, this.#host.segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
@@ -454,6 +463,7 @@ export class Transaction implements EngineTransaction {
 
   #changed(bytes: number): void {
     this.changeCount++;
+    this.#bytesLeft -= bytes;
     this.#bufferedBytes += bytes + 24;
     if (this.#bufferedBytes > this.#host.spillBytes) this.#spill();
   }
@@ -665,7 +675,8 @@ export class Transaction implements EngineTransaction {
   }
 
   #preparedPayload(): Uint8Array {
-    return encodeReads(this.snapshot, this.valueSegments, this.#host.segments, this.#reads as ReadSet);
+    const segments = new Set([...this.valueSegments, ...this.#heldSegments]);
+    return encodeReads(this.snapshot, segments, this.#host.segments, this.#reads as ReadSet);
   }
 
   rollback(reason?: unknown): void {
@@ -736,8 +747,10 @@ export class Transaction implements EngineTransaction {
     }
   }
 
-  #mustChangesOf(storeId: number, keyLength: number): StoreChanges {
+  /** `bytes`: what is about to be changed. */
+  #mustChangesOf(storeId: number, keyLength: number, bytes: number): StoreChanges {
     this.#mustBeWritable();
+    if (bytes > this.#bytesLeft) throw tooMuch(this.#host.maxTransactionBytes);
     if (keyLength > MAX_KEY_BYTES) {
       throw new LimitExceededError(`a key of ${keyLength} encoded bytes is longer than ${MAX_KEY_BYTES}`, {
         details: { limit: 'MAX_KEY_BYTES', allowed: MAX_KEY_BYTES, found: keyLength },

@@ -15,6 +15,7 @@ import { redefineContract } from './database/redefine.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
 import { savepointsContract } from './database/savepoints.contract.ts';
 import { transactionsContract } from './database/transactions.contract.ts';
+import { twoPhaseContract } from './database/two-phase.contract.ts';
 import { valuesContract } from './database/values.contract.ts';
 
 export function databaseContract(name: string, open: OpenSubject): void {
@@ -31,5 +32,6 @@ export function databaseContract(name: string, open: OpenSubject): void {
     indexesContract(open);
     redefineContract(open);
     lifecycleContract(open);
+    twoPhaseContract(open);
   });
 }

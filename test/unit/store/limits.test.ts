@@ -1,0 +1,55 @@
+/** Limits of transactions: refused by name before harm is done. Conflicts tell store and key. */
+import { expect, it } from 'vitest';
+import { LimitExceededError, TimeoutError } from '../../../src/base/errors.ts';
+import type { ConflictEvent } from '../../../src/store/conflict-events.ts';
+import { Database } from '../../../src/store/database.ts';
+import { defineStore } from '../../../src/store/define-store.ts';
+
+const notes = defineStore<string, string>('notes');
+
+it('more open transactions than allowed are refused, and may begin when others have ended', async () => {
+  const db = await Database.memory({ maxOpenTransactions: 2 });
+  const one = await db.begin('read');
+  await db.begin('read');
+  await expect(db.begin('read')).rejects.toMatchObject({
+    code: 'LIMIT_EXCEEDED',
+    details: { limit: 'maxOpenTransactions' },
+  });
+  await one.rollback();
+  await db.begin('read');
+  await db.close();
+});
+
+it('a change past the bytes of a transaction is refused, what was changed before stays', async () => {
+  const db = await Database.memory({ maxTransactionBytes: 1000 });
+  await db.write((tx) => {
+    const s = tx.store(notes);
+    s.put('a', 'short');
+    expect(() => s.put('b', 'x'.repeat(2000))).toThrow(LimitExceededError);
+  });
+  expect(await db.read((tx) => tx.store(notes).count())).toBe(1);
+  await db.close();
+});
+
+it("transactions without a time limit of their own end with the database's", async () => {
+  const db = await Database.memory({ transactionTimeoutMs: 5 });
+  const tx = await db.begin('write');
+  const ended = new Promise((resolve) => tx.onRollback(resolve));
+  expect(await ended).toBeInstanceOf(TimeoutError);
+  await expect(tx.commit()).rejects.toBeInstanceOf(TimeoutError);
+  await db.close();
+});
+
+it('a conflict names store, key, transaction and run', async () => {
+  const db = await Database.memory();
+  await db.write((tx) => void tx.store(notes).put('a', '1'));
+  const events: ConflictEvent[] = [];
+  db.onConflict((event) => events.push(event));
+  const tx = await db.begin('write');
+  await tx.store(notes).get('a');
+  tx.store(notes).put('b', '1');
+  await db.write((other) => void other.store(notes).put('a', '2'));
+  await expect(tx.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  expect(events).toMatchObject([{ store: 'notes', key: 'a', transactionId: tx.id, attempt: 1 }]);
+  await db.close();
+});
