@@ -6,7 +6,16 @@
  * when the next one makes a volume.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -30,20 +39,27 @@ function run(program: string, ...args: string[]): void {
 export class LoopVolume {
   /** Where it is mounted. */
   readonly path: string;
+  /** Where the image lies. */
+  protected readonly backing: string;
   readonly #home: string;
   readonly #image: string;
 
-  constructor(sizeBytes: number) {
+  /** With `backingBytes` the image lies in a tmpfs of that size, and has no journal to give up when that is full. */
+  constructor(sizeBytes: number, backingBytes = 0) {
     sweep();
     this.#home = mkdtempSync(join(tmpdir(), `${NAME}${process.pid}-`));
-    this.#image = join(this.#home, 'image');
+    this.backing = join(this.#home, 'backing');
+    mkdirSync(this.backing);
+    this.#image = join(this.backing, 'image');
     this.path = join(this.#home, 'mount');
     mkdirSync(this.path);
-    writeFileSync(this.#image, '');
-    truncateSync(this.#image, sizeBytes);
     mounted.add(this);
     try {
-      run('mkfs.ext4', '-q', '-F', '-m', '0', this.#image);
+      if (backingBytes > 0) run('mount', '-t', 'tmpfs', '-o', `size=${backingBytes}`, 'tmpfs', this.backing);
+      writeFileSync(this.#image, '');
+      truncateSync(this.#image, sizeBytes);
+      const journal = backingBytes > 0 ? ['-O', '^has_journal'] : [];
+      run('mkfs.ext4', '-q', '-F', '-m', '0', ...journal, this.#image);
       this.mount();
     } catch (error) {
       this.dispose();
@@ -76,8 +92,22 @@ export class LoopVolume {
   }
 }
 
+/** A disk that can fail: the image has no room to grow, so that the device answers a write of any new block with an I/O error. */
+export class FailingVolume extends LoopVolume {
+  /** From now on; until `mend`. */
+  fail(): void {
+    const { bavail, bsize } = statfsSync(this.backing);
+    writeFileSync(join(this.backing, 'ballast'), new Uint8Array(bavail * bsize));
+  }
+
+  mend(): void {
+    rmSync(join(this.backing, 'ballast'));
+  }
+}
+
 function clear(home: string): void {
   spawnSync('umount', ['-l', join(home, 'mount')], { stdio: 'ignore' });
+  spawnSync('umount', ['-l', join(home, 'backing')], { stdio: 'ignore' });
   rmSync(home, { recursive: true, force: true });
 }
 
