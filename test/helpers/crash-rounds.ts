@@ -2,6 +2,7 @@
  * The crash loops, whatever makes the crash: a worker commits, something ends it at a random moment, the next one (and now
  * and then this process itself) opens the database and tells what is there.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { GroupOracle } from './group-oracle.ts';
@@ -61,10 +62,11 @@ export async function runCrashRounds(options: CrashOptions): Promise<CrashFigure
       for (const line of lines) if (line.startsWith('open ')) openMs.push(Number(line.slice(5)));
       if (wrong.length === 0 && chance.below(3) === 0)
         wrong.push(...(await checkHere(oracle, options.folder, chance.below(2) === 0)));
+      if (wrong.length === 0 && chance.below(6) === 0) wrong.push(...(await checkBackup(options.folder)));
       if (wrong.length > 0)
         throw new Error(`round ${round}, SOP_SEED=${options.seed}:\n${wrong.join('\n')}\n${worker.complaints}`);
     }
-    const wrong = await checkHere(oracle, options.folder, false);
+    const wrong = [...(await checkHere(oracle, options.folder, false)), ...(await checkBackup(options.folder))];
     if (wrong.length > 0) throw new Error(`at the end, SOP_SEED=${options.seed}:\n${wrong.join('\n')}`);
   } finally {
     next.kill();
@@ -90,7 +92,7 @@ function makeOrders(chance: SeededRandom, { folder, seed }: CrashOptions, round:
     clients: pick(1, 2, 4, 8, 16, 32),
     tableBytes: pick(256, 256, 512, 1024, 4096) * KIB,
     cacheBytes: pick(1024, 4096, 16_384) * KIB,
-    beside: pick('nothing', 'nothing', 'checkpoint', 'compact', 'verify'),
+    beside: pick('nothing', 'nothing', 'checkpoint', 'compact', 'verify', 'backup'),
   };
 }
 
@@ -180,5 +182,26 @@ async function checkHere(oracle: GroupOracle, folder: string, readOnly: boolean)
     return wrong.map((word) => `opened here ${how}: ${word}`);
   } finally {
     await soon(`close ${how}`, db.close());
+  }
+}
+
+/** The newest backup, whoever was killed over it: it opens and is sound, or says that it never was whole. */
+async function checkBackup(folder: string): Promise<string[]> {
+  const path = `${folder}-backup`;
+  if (!existsSync(path)) return [];
+  let db: Awaited<ReturnType<typeof openDatabase>>;
+  try {
+    db = await soon('opening the backup', openDatabase(path, { readOnly: true }));
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === 'BACKUP_INCOMPLETE' || code === 'DATABASE_NOT_FOUND') return [];
+    throw error;
+  }
+  try {
+    await readState(db);
+    const { ok, problems } = await db.verify();
+    return ok ? [] : [`verify of the backup: ${JSON.stringify(problems.slice(0, 5))}`];
+  } finally {
+    await db.close();
   }
 }

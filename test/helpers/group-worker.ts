@@ -18,7 +18,12 @@ export interface Orders {
   readonly tableBytes: number;
   readonly cacheBytes: number;
   /** What runs beside the commits. */
-  readonly beside: 'nothing' | 'checkpoint' | 'compact' | 'verify';
+  readonly beside: 'nothing' | 'checkpoint' | 'compact' | 'verify' | 'backup';
+}
+
+/** Where the backups of a database go. */
+function backupOf(folder: string): string {
+  return `${folder}-backup`;
 }
 
 async function work(orders: Orders): Promise<void> {
@@ -49,13 +54,14 @@ async function runClient(db: Database, { seed, round }: Orders, client: number):
   }
 }
 
-async function runBeside(db: Database, { beside }: Orders): Promise<void> {
+async function runBeside(db: Database, { beside, folder }: Orders): Promise<void> {
   try {
     for (;;) {
       if (beside === 'verify') {
         const { ok, problems } = await db.verify();
         if (!ok) say(`trouble verify beside commits: ${JSON.stringify(problems.slice(0, 3))}`);
-      } else if (beside === 'compact') await db.compact();
+      } else if (beside === 'backup') await db.backup(backupOf(folder));
+      else if (beside === 'compact') await db.compact();
       else await db.checkpoint();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
