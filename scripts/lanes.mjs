@@ -6,6 +6,8 @@
  *
  * Lanes that run by seeds have their rows, and their figures, in `test/lanes/registry.ts`; they use all cores.
  *
+ * One that needs a single core may run `beside` another such lane: together they take two.
+ *
  * `seconds` is what the lane may take at most on two cores; it is stopped and counts as failed beyond it. Together they stay
  * well under forty minutes.
  */
@@ -33,7 +35,7 @@ export const lanes = [
   seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
   seeded('live-copies', 300, '20 times cp -r of a database in use: a consistent prefix, or refused'),
-  seeded('soak', 400, 'three minutes of mixed load: everything that was taken comes back'),
+  { ...seeded('soak', 600, 'three minutes of mixed load: everything that was taken comes back'), beside: 'tables' },
   seeded('power-cuts', 400, '50 power cuts of a real ext4 (root only)'),
   {
     name: 'planted',

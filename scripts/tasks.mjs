@@ -77,7 +77,11 @@ const laneTask = {
       throw new Stop(`no lane ${unknown.join(', ')}; there are: ${lanes.map((l) => l.name).join(', ')}`, 2);
     const chosen = names.length > 0 ? lanes.filter((lane) => names.includes(lane.name)) : lanes;
     const tallies = [];
-    for (const lane of chosen) tallies.push(await runLane(lane));
+    const isBeside = (lane) => chosen.some((other) => other.name === lane.beside);
+    for (const lane of chosen.filter((one) => !isBeside(one))) {
+      const together = [lane, ...chosen.filter((one) => one.beside === lane.name)];
+      tallies.push(...(await Promise.all(together.map(runLane))));
+    }
     const total = addUp(tallies);
     writeReport('lanes', total);
     printTotal(total);
