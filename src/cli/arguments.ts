@@ -159,13 +159,16 @@ export function defineAny(name: string, shape: object): StoreDefinition<AnyKey, 
 
 /** The shape that `defineStore` takes, from what a database says of a store. */
 export function shapeOf(
-  info: Pick<StoreInfo, 'key' | 'order' | 'rideOn' | 'values' | 'raw' | 'counter' | 'counters'>,
+  info: Pick<StoreInfo, 'key' | 'order' | 'rideOn' | 'values' | 'raw' | 'counter' | 'counters'> & {
+    readonly unique?: boolean;
+  },
 ): object {
   return {
     ...(info.key !== undefined ? { key: info.key } : info.order === 'desc' ? { key: { order: 'desc' } } : {}),
     ...(info.rideOn.length > 0 ? { rideOn: info.rideOn } : {}),
     ...(info.values === 'separate' ? { values: 'separate' } : {}),
     ...(info.raw ? { raw: true } : {}),
+    ...(info.unique === false ? { unique: false } : {}),
     ...(info.counter === undefined ? {} : { counter: info.counter }),
     ...(info.counters === undefined ? {} : { counters: info.counters }),
   };

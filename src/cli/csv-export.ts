@@ -44,7 +44,7 @@ export interface LineSink {
 /** Answers false where it was interrupted. */
 export async function writeCsv(call: Invocation, tx: Transaction, info: StoreInfo, sink: LineSink): Promise<boolean> {
   const delimiter = readDelimiter(textOption(call.options, 'delimiter'), textOption(call.options, 'out')) ?? ',';
-  const total = await tx.store(info.name).count();
+  const total = await (info.unique ? tx.store(info.name).count() : tx.bag(info.name).count());
   const progress = new Progress(call.out, 'exporting');
   try {
     const columns = new Columns(info);
@@ -86,7 +86,8 @@ export async function writeCsv(call: Invocation, tx: Transaction, info: StoreInf
 }
 
 function pagesOf(tx: Transaction, info: StoreInfo): AsyncIterable<Entry<unknown, unknown>[]> {
-  return tx.store(info.name).range().pages(PAGE) as AsyncIterable<Entry<unknown, unknown>[]>;
+  const entries = info.unique ? tx.store(info.name).range() : tx.bag(info.name).range();
+  return entries.pages(PAGE) as AsyncIterable<Entry<unknown, unknown>[]>;
 }
 
 function cellOf(column: ExportColumn, key: unknown, value: unknown): string | undefined {

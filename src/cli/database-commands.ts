@@ -65,7 +65,7 @@ export const storesCommand: Command = {
         store.count === undefined ? '' : formatCount(store.count),
         describeKey(store),
         store.rideOn.join(', '),
-        `${store.values}${store.raw ? ', raw' : ''}`,
+        `${store.values}${store.raw ? ', raw' : ''}${store.unique ? '' : ', equal keys'}`,
       ]);
       const [head, ...lines] = formatTable(['store', 'entries', 'key', 'ride-on', 'values'], rows);
       if (stores.length > 0) for (const line of [call.out.bold(head as string), ...lines]) await call.out.line(line);

@@ -88,7 +88,7 @@ async function writeStores(
   last: ExportEnd | undefined,
   sink: Sink,
 ): Promise<boolean> {
-  const counts = await Promise.all(stores.map((store) => tx.store(store.name).count()));
+  const counts = await Promise.all(stores.map((store) => countOf(tx, store)));
   const total = counts.reduce((sum, count) => sum + count, 0);
   const begin = last === undefined ? 0 : stores.findIndex((store) => store.name === last.store);
   if (begin === -1) throw new UsageError(`the file ends in store '${last?.store}', which is not to be exported`);
@@ -100,11 +100,12 @@ async function writeStores(
       const key = info.name === last?.store ? last.key : undefined;
       if (info.name !== last?.store) await sink.line(definitionLine(info));
       const range = key === undefined ? {} : { gt: key };
+      if (key !== undefined && !info.unique) {
+        throw new UsageError(`the file ends inside '${info.name}', a store of equal keys: begin anew without --resume`);
+      }
       if (key !== undefined) written += await tx.store(info.name).count({ lte: key } as never);
-      for await (const page of tx
-        .store(info.name)
-        .range(range as never)
-        .pages(PAGE) as AsyncIterable<Entry<AnyKey, unknown>[]>) {
+      const entries = info.unique ? tx.store(info.name).range(range as never) : tx.bag(info.name).range();
+      for await (const page of entries.pages(PAGE) as AsyncIterable<Entry<AnyKey, unknown>[]>) {
         for (const entry of page)
           await sink.line(stringifyTypedJson({ key: withoutGaps(entry.key), value: entry.value }));
         written += page.length;
@@ -118,6 +119,10 @@ async function writeStores(
   const { elapsedMs } = progress;
   call.out.note(`${formatCount(written - began)} records exported in ${formatDuration(elapsedMs)}`);
   return true;
+}
+
+function countOf(tx: Transaction, { name, unique }: StoreInfo): Promise<number> {
+  return unique ? tx.store(name).count() : tx.bag(name).count();
 }
 
 interface ExportEnd {

@@ -232,7 +232,7 @@ class Import {
       }
       this.#target ??= this.#defineFromOptions(tx);
       const [key, value] = this.#toEntry(json, this.#target.info);
-      tx.store(this.#target.name).put(key, value);
+      putEntry(tx, this.#target, key, value);
       return 1;
     } catch (error) {
       throw atLine(error, line.number);
@@ -244,9 +244,9 @@ class Import {
     const record = csv.toRecord(row);
     try {
       this.#target ??= this.#defineFromOptions(tx);
-      const { name, info } = this.#target;
+      const { info } = this.#target;
       const [key, value] = splitRow(record, info, textOption(this.#call.options, 'id'));
-      tx.store(name).put(key, value);
+      putEntry(tx, this.#target, key, value);
       return 1;
     } catch (error) {
       throw atLine(error, row.firstLine);
@@ -348,6 +348,12 @@ function parseObject(text: string): Record<string, unknown> {
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new UsageError('this is no JSON object');
   return json as Record<string, unknown>;
+}
+
+/** Items of stores of equal keys are added, in their order. */
+function putEntry(tx: Transaction, { name, info }: Target, key: AnyKey, value: unknown): void {
+  if (info.unique) tx.store(name).put(key, value);
+  else tx.bag(name).add(key, value);
 }
 
 /** The line with which `sop export` begins a store. */

@@ -210,6 +210,22 @@ describe('changing', () => {
 });
 
 describe('import and export', () => {
+  test('stores of equal keys keep their order on the way, and other verbs refuse them by name', async () => {
+    const [from, to, file] = [path('bag'), path('bag copy'), path('bag.ndjson')];
+    {
+      await using db = await Database.open(from);
+      const events = defineStore<string, number>('events', { unique: false });
+      for (const n of [1, 2, 3])
+        await db.write((tx) => void tx.store(events).addMany([...'ba'].map((key) => [key, n])));
+    }
+    writeFileSync(file, (await sop(['export', from])).out);
+    expect(await sop(['import', to, file])).toMatchObject({ code: 0 });
+    expect((await sop(['export', to])).out).toBe(readFileSync(file, 'utf8'));
+    await using db = await Database.open(to, { readOnly: true });
+    expect(await db.read((tx) => tx.bag('events').getAll('b'))).toEqual([1, 2, 3]);
+    expect(await sop(['get', from, 'events', 'b'])).toMatchObject({ err: expect.stringMatching(/keeps equal keys/) });
+  });
+
   test('what is exported and imported is the same, of every type', async () => {
     const file = path('all.ndjson');
     writeFileSync(file, (await sop(['export', data])).out);
