@@ -13,6 +13,8 @@
 /** The number and the sequence number behind the user's key. */
 export const ITEM_ID_BYTES = 10;
 export const NUMBER_PLACEHOLDER = 0xffff_ffff_ffff;
+/** In the first length of a run's descriptor: keys of the run may end with a placeholder. Keys are far shorter than this. */
+export const RUN_HOLDS_PLACEHOLDERS = 0x8000;
 
 export function endsWithPlaceholder(key: Uint8Array, start: number, end: number): boolean {
   const at = end - ITEM_ID_BYTES;

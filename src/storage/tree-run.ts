@@ -8,6 +8,7 @@
 import { compareBytes, readU16, writeU16 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { CELL_TOMBSTONE } from '../codec/cell.ts';
+import { RUN_HOLDS_PLACEHOLDERS } from '../log/placeholder.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
 import { decodeHandle, encodeHandle, HANDLE_BYTES, type Handle, type SegmentNames } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
@@ -26,8 +27,6 @@ export interface RunContext {
 }
 
 const FIXED_BYTES = HANDLE_BYTES + 4;
-/** Keys are far shorter than this bit says. */
-const HOLDS_PLACEHOLDERS = 0x8000;
 
 export function encodeRunDescriptor(
   root: Handle,
@@ -38,7 +37,7 @@ export function encodeRunDescriptor(
 ): Uint8Array {
   const bytes = new Uint8Array(FIXED_BYTES + first.length + last.length);
   encodeHandle(root, names, bytes, 0);
-  writeU16(bytes, HANDLE_BYTES, first.length | (holdsPlaceholders ? HOLDS_PLACEHOLDERS : 0));
+  writeU16(bytes, HANDLE_BYTES, first.length | (holdsPlaceholders ? RUN_HOLDS_PLACEHOLDERS : 0));
   writeU16(bytes, HANDLE_BYTES + 2, last.length);
   bytes.set(first, FIXED_BYTES);
   bytes.set(last, FIXED_BYTES + first.length);
@@ -48,14 +47,14 @@ export function encodeRunDescriptor(
 /** The run that a descriptor in the log names. `CorruptionError` where it is malformed. */
 export function openRun(context: RunContext, storeId: number, descriptor: Uint8Array, number: number): TreeRun {
   const word = descriptor.length < FIXED_BYTES ? -1 : readU16(descriptor, HANDLE_BYTES);
-  const firstLength = word < 0 ? -1 : word & ~HOLDS_PLACEHOLDERS;
+  const firstLength = word < 0 ? -1 : word & ~RUN_HOLDS_PLACEHOLDERS;
   if (firstLength < 0 || descriptor.length !== FIXED_BYTES + firstLength + readU16(descriptor, HANDLE_BYTES + 2)) {
     throw new CorruptionError('the descriptor of a run is malformed', { details: { storeId, number } });
   }
   const root = decodeHandle(descriptor, 0, context.names);
   const first = descriptor.slice(FIXED_BYTES, FIXED_BYTES + firstLength);
   const last = descriptor.slice(FIXED_BYTES + firstLength);
-  return new TreeRun(context, storeId, root, first, last, number, (word & HOLDS_PLACEHOLDERS) !== 0);
+  return new TreeRun(context, storeId, root, first, last, number, (word & RUN_HOLDS_PLACEHOLDERS) !== 0);
 }
 
 export class TreeRun implements Run {

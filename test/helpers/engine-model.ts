@@ -10,12 +10,15 @@ import {
   readCounter,
   writeCounter,
 } from '../../src/codec/counter.ts';
+import { ITEM_ID_BYTES, itemNumber, itemSequence, NUMBER_PLACEHOLDER, writeItemId } from '../../src/log/placeholder.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
 
 export const MARK_STORE = 99;
 /** Its entries are counters: what would be put there is added instead. */
 export const COUNTER_STORE = 103;
 export const STORES = [100, 101, 102, COUNTER_STORE];
+/** Equal keys: every commit adds items, which then stand in the order of the commits. */
+const ITEM_STORE = 104;
 
 export type Operation =
   | {
@@ -101,6 +104,39 @@ export function applyTo(transaction: EngineTransaction, commit: ModelCommit): vo
   writeU32(mark, 1, commit.operations.length);
   const key = markKey(commit.id);
   transaction.put(MARK_STORE, key, 0, key.length, mark, 0, mark.length, undefined);
+  addItems(transaction, commit.id);
+}
+
+/** One in seven commits adds so many that they spill. */
+function itemsOf(id: number): number {
+  return id % 7 === 3 ? 30 : 1;
+}
+
+function addItems(transaction: EngineTransaction, id: number): void {
+  const cell = new Uint8Array(itemsOf(id) > 1 ? 700 : 2);
+  transaction.numberItems(ITEM_STORE);
+  for (let i = 0; i < itemsOf(id); i++) {
+    const key = new Uint8Array(1 + ITEM_ID_BYTES);
+    writeItemId(key, 1, NUMBER_PLACEHOLDER, id * 32 + i);
+    transaction.put(ITEM_STORE, key, 0, key.length, cell, 0, cell.length, false);
+  }
+}
+
+/** The items of all commits, in their order, under their numbers. */
+function expectItems(transaction: EngineTransaction, marks: readonly Mark[]): void {
+  const cursor = transaction.cursor(ITEM_STORE);
+  cursor.waits = true;
+  let step = cursor.first();
+  for (const { id, version } of marks) {
+    for (let i = 0; i < itemsOf(id); i++, step = cursor.next()) {
+      if (step !== 1) throw new Error(`item ${i} of commit ${id} is missing`);
+      const number = itemNumber(cursor.keyBytes, cursor.keyEnd);
+      const sequence = itemSequence(cursor.keyBytes, cursor.keyEnd);
+      if (number === version && sequence === id * 32 + i && cursor.version === version) continue;
+      throw new Error(`instead of item ${i} of commit ${id}, number ${version}: ${sequence}, number ${number}`);
+    }
+  }
+  if (step === 1) throw new Error('there are items of no commit');
 }
 
 function put(transaction: EngineTransaction, store: number, key: Uint8Array, value: Uint8Array): void {
@@ -152,7 +188,9 @@ export function readVersionedMarks(transaction: EngineTransaction): Mark[] {
   for (let step = cursor.first(); step === 1; step = cursor.next()) {
     marks.push({ id: readU32Big(cursor.keyBytes, cursor.keyStart), version: cursor.version });
   }
-  return marks.sort((x, y) => x.version - y.version);
+  marks.sort((x, y) => x.version - y.version);
+  expectItems(transaction, marks);
+  return marks;
 }
 
 export function readMarks(transaction: EngineTransaction): number[] {
