@@ -26,6 +26,7 @@ export const lanes = [
   seeded('engine-model', 900, '20,000 random runs of the engine beside a sequential model with versions'),
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
+  seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),
   seeded('histories', 600, '100,000 transactions of killed processes, searched for cycles'),
   seeded(
     'corruption',

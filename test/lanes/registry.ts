@@ -1,4 +1,6 @@
 /** All lanes that run by seeds. To add one, add its row; `scripts/lanes.mjs` says which of them CI runs, and when. */
+import { runIndexes } from '../sim/index-run.ts';
+import { runRedefine } from '../sim/redefine-run.ts';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { corruptionRound } from '../corruption/cases.ts';
@@ -69,6 +71,13 @@ async function schedules(seed: number): Promise<Figures> {
     }
   }
   return { schedules: kinds.length, commits: counts.commits };
+}
+
+async function indexes(seed: number): Promise<Figures> {
+  const counts = { steps: 0, writes: 0, compared: 0, built: 0, refused: 0, kills: 0 };
+  await runIndexes(seed, 60, counts);
+  await runRedefine(seed, 60, { writes: 0, redefined: 0, aborted: 0, kills: 0, compared: 0 });
+  return { runs: 2, compared: counts.compared };
 }
 
 async function trees(seed: number): Promise<Figures> {
@@ -153,6 +162,13 @@ export const LANES: readonly LaneRow[] = [
     every: { schedules: 20_000 },
     demand: { schedules: 2_000_000 },
     run: schedules,
+  },
+  {
+    name: 'indexes',
+    about: 'stores with indexes that come and go, and stores redefined to and fro, beside writers and kills',
+    every: { runs: 2000 },
+    demand: { runs: 200_000 },
+    run: indexes,
   },
   {
     name: 'engine-faults',

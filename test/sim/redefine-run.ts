@@ -88,7 +88,8 @@ class RedefineRun {
 
   async #step(): Promise<void> {
     const draw = this.#random.below(30);
-    if (draw < 18) return void (await Promise.all(Array.from({ length: 1 + this.#random.below(3) }, () => this.#write())));
+    if (draw < 18)
+      return void (await Promise.all(Array.from({ length: 1 + this.#random.below(3) }, () => this.#write())));
     if (draw < 23) return this.#compare();
     if (draw < 26) return this.#redefine();
     if (draw < 27) return this.#underWay;
@@ -187,7 +188,8 @@ class RedefineRun {
         : (await tx.store(other).range().toArray()).map(({ key, value }) => [key.id, -value.minus] as const);
       if (found.length !== expected.size) throw new Error(`${found.length} entries, not ${expected.size}`);
       for (const [id, n] of found) {
-        if (expected.get(id as number) !== n + 0) throw new Error(`entry ${id} is ${n}, not ${expected.get(id as number)}`);
+        if (expected.get(id as number) !== n + 0)
+          throw new Error(`entry ${id} is ${n}, not ${expected.get(id as number)}`);
       }
     });
     this.#counts.compared++;
