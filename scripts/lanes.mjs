@@ -34,6 +34,13 @@ export const lanes = [
     '100,000 damaged or forged databases: the right data or a typed error naming file and offset',
   ),
   seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
+  {
+    name: 'epoch-model',
+    about: 'every state of the epoch order, to 840,000 a shape; each rule switched off once',
+    seconds: 400,
+    vitest: ['test/model'],
+    env: { SOP_FULL: '1' },
+  },
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
   seeded('live-copies', 300, '20 times cp -r of a database in use: a consistent prefix, or refused'),
   { ...seeded('soak', 600, 'three minutes of mixed load: everything that was taken comes back'), beside: 'tables' },

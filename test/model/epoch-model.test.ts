@@ -1,0 +1,47 @@
+/** The epoch order, explored: with all rules no promise is broken; without any one of them there is a way to break one. */
+import { describe, expect, it } from 'vitest';
+import { isFull, noteFigures } from '../helpers/scale.ts';
+import { EpochModel, type ModelOptions, RULES, type Rule } from './epoch-model.ts';
+import { explore } from './explore.ts';
+
+const config = (members: number, epochs: number, batchesPerEpoch: number, crashes: number): ModelOptions => ({
+  members,
+  epochs,
+  batchesPerEpoch,
+  crashes,
+});
+
+/** From quickly explored to slowly. */
+const SMALL = [config(3, 3, 1, 0), config(2, 3, 2, 1)];
+const MIDDLE = config(3, 3, 1, 1);
+const LARGE = [config(2, 4, 2, 1), config(2, 3, 2, 2)];
+/** More states than the largest has: the search is meant to end by itself. */
+const LIMIT = 3_000_000;
+
+const named = ({ members, epochs, batchesPerEpoch, crashes }: ModelOptions): string =>
+  `${members} members, ${epochs} epochs, ${batchesPerEpoch} batches each, ${crashes} crashes of the server`;
+
+describe('the epoch order', () => {
+  for (const options of [...SMALL, MIDDLE, ...(isFull ? LARGE : [])]) {
+    it(`keeps every promise in every state of ${named(options)}`, () => {
+      const { states, complete, counterexample, steps } = explore(new EpochModel(options), LIMIT);
+      expect(counterexample?.join('\n')).toBeUndefined();
+      expect(complete).toBe(true);
+      noteFigures(`epoch-model-${Object.values(options).join('-')}`, { states, steps });
+    }, 300_000);
+  }
+});
+
+describe('without the rule that', () => {
+  for (const [rule, shortcut] of Object.entries(RULES)) {
+    it(`${rule}, a promise is broken (${shortcut})`, () => {
+      let found: readonly string[] | undefined;
+      for (const options of [...SMALL, MIDDLE, config(3, 3, 2, 1)]) {
+        found = explore(new EpochModel({ ...options, without: rule as Rule }), 600_000).counterexample;
+        if (found !== undefined) break;
+      }
+      expect(found, 'a counterexample').toBeDefined();
+      console.log(`${shortcut}:\n  ${(found as string[]).join('\n  ')}`);
+    }, 300_000);
+  }
+});
