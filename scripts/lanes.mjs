@@ -35,6 +35,13 @@ export const lanes = [
   ),
   seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
   {
+    name: 'salvage',
+    about: 'what is readable of 1,200 damaged databases, rescued: nothing invented, every loss named',
+    seconds: 300,
+    vitest: ['test/corruption/salvage.test.ts'],
+    env: { SOP_RUNS: '10' },
+  },
+  {
     name: 'epoch-model',
     about: 'every state of the epoch order, to 840,000 a shape; each rule switched off once',
     seconds: 400,

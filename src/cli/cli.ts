@@ -28,6 +28,7 @@ import { commandHelp, generalHelp } from './help.ts';
 import { importCommand } from './import-command.ts';
 import { Output, OutputClosedError, type OutputStreams } from './output.ts';
 import { pinCommand, pinsCommand, unpinCommand } from './pin-commands.ts';
+import { salvageCommand } from './salvage-command.ts';
 import { countCommand, scanCommand } from './scan-commands.ts';
 import { shellCommand } from './shell-command.ts';
 import { topCommand } from './top-command.ts';
@@ -51,6 +52,7 @@ const COMMANDS: readonly Command[] = [
   pinsCommand,
   unpinCommand,
   verifyCommand,
+  salvageCommand,
   statsCommand,
   dumpCommand,
   shellCommand,
@@ -187,7 +189,7 @@ const HINTS: Readonly<Record<string, string>> = {
   PIN_NOT_FOUND: 'sop pins <folder> lists what there is',
   BACKUP_INCOMPLETE: 'run sop backup into it again',
   STORE_MISMATCH: 'sop stores <folder> shows how the store is defined',
-  CORRUPTION: 'sop verify <folder> names everything that is damaged',
+  CORRUPTION: 'sop verify <folder> names everything that is damaged; sop salvage rescues what is readable',
   NATIVE_MISSING: 'reading verbs work without it',
 };
 

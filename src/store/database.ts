@@ -41,6 +41,7 @@ import {
   withRetries,
 } from './retry.ts';
 import { type RedefineFunction, type RedefineOptions, Redefinition } from './redefine.ts';
+import { type SalvageOptions, type SalvageReport, salvageDatabase } from './salvage.ts';
 import { ShapeStore } from './shape-store.ts';
 import type { Entry } from './store-types.ts';
 import { type AnyKey, Transaction } from './transaction.ts';
@@ -139,6 +140,15 @@ export class Database implements AsyncDisposable {
     const db = await Database.openWith(memoryEnv(), toMemoryOptions(MEMORY_FOLDER, options));
     db.#inMemory = true;
     return db;
+  }
+
+  /**
+   * Writes what is readable of a damaged database into a new folder `to`, and lists what is lost. The damaged folder is only read;
+   * it must not be open for writing. Errors: `InvalidArgumentError` where `to` holds a database; `DatabaseNotFoundError` where
+   * nothing in `from` tells whose it is; `IoError` and `DiskFullError` of the new folder.
+   */
+  static async salvage(from: string, to: string, options: SalvageOptions = {}): Promise<SalvageReport> {
+    return salvageDatabase(nodeEnv(), from, to, options);
   }
 
   /** For database builders and tests: a database in a world of their own. */

@@ -25,6 +25,8 @@ export interface Subject {
   readonly stores: readonly number[];
   /** What it held when a number was the newest, rising; a number in between holds what the one below it did. */
   readonly states: readonly (readonly [number: number, content: Content])[];
+  /** All that it ever held, older states included. */
+  readonly past: readonly Content[];
   readonly options: EngineOptions;
 }
 
@@ -111,7 +113,15 @@ class Life {
     const atRoot = this.states.findLast(([number]) => number <= root) as [number, Content];
     const states = [[root, atRoot[1]] as [number, Content], ...this.states.filter(([number]) => number > root)];
     const older = [1, 0.75, 0.5, 0.25].map((at) => this.older[Math.floor(at * (this.older.length - 1))] as FolderBytes);
-    return { name, folder, older, stores: this.#stores, states, options: SMALL };
+    return {
+      name,
+      folder,
+      older,
+      stores: this.#stores,
+      states,
+      past: this.states.map(([, content]) => content),
+      options: SMALL,
+    };
   }
 }
 
@@ -264,7 +274,15 @@ async function golden(version: string): Promise<Subject> {
     ([number, content]) =>
       [number, new Map([...content].filter(([storeId]) => judged.includes(storeId)))] as [number, Content],
   );
-  return { name: `golden ${version}`, folder, older: [], stores: judged, states: compared, options: SMALL };
+  return {
+    name: `golden ${version}`,
+    folder,
+    older: [],
+    stores: judged,
+    states: compared,
+    past: states.map(([, content]) => content),
+    options: SMALL,
+  };
 }
 
 /** Stores that a checkpoint may unlink at any time. */

@@ -1,0 +1,49 @@
+/** The verb salvage: what is readable of a damaged database, into a new one. */
+import { Database, type SalvageLoss } from '../index.ts';
+import { type Command, EXIT_DAMAGE, EXIT_DONE, takePositionals } from './command.ts';
+import { formatCount, formatDuration } from './output.ts';
+import { Progress } from './progress.ts';
+
+export const salvageCommand: Command = {
+  name: 'salvage',
+  summary: 'write what is readable of a damaged database into a new one',
+  usage: '<folder> <new folder>',
+  details:
+    'The damaged folder is only read; what is lost is listed with file, offset, store and keys. Exit code 4 where something ' +
+    'is lost. Exports, backups and verify come first: this is for what they can not read.',
+  options: {},
+  examples: [
+    ['sop salvage ./data ./rescued', 'then: sop verify ./rescued'],
+    ['sop salvage ./data ./rescued --json', 'the same report, for programs'],
+  ],
+  async run(call) {
+    const [from, to] = takePositionals(call, '<folder>', '<new folder>') as [string, string];
+    const { out } = call;
+    const progress = new Progress(out, 'salvaging');
+    const report = await Database.salvage(from, to, {
+      onProgress: ({ entries, transactions }) => progress.show(entries + transactions, undefined, entries, 'entries'),
+    }).finally(() => progress.end());
+    if (out.json) {
+      await out.line(JSON.stringify(report));
+      return report.lost.length === 0 ? EXIT_DONE : EXIT_DAMAGE;
+    }
+    for (const loss of report.lost) await out.line(describe(loss));
+    if (report.olderRoot)
+      await out.line(`the newest root could not be read; trees are as of number ${report.rootNumber}`);
+    const what = `${formatCount(report.entries)} entries of trees and ${formatCount(report.transactions)} transactions of the log`;
+    const verdict = report.lost.length === 0 ? 'nothing is lost' : `${formatCount(report.lost.length)} pieces are lost`;
+    await out.line(`${what} are in ${to} after ${formatDuration(progress.elapsedMs)}; ${verdict}`);
+    return report.lost.length === 0 ? EXIT_DONE : EXIT_DAMAGE;
+  },
+};
+
+function describe(loss: SalvageLoss): string {
+  const { what, file, offset, store, name, entries, lower, upper } = loss;
+  const parts = [`lost: ${what}`];
+  if (file !== undefined) parts.push(`${file}${offset === undefined ? '' : ` at ${offset}`}`);
+  if (store !== undefined) parts.push(name === undefined ? `store ${store}` : `store '${name}'`);
+  if (entries !== undefined) parts.push(`${formatCount(entries)} entries`);
+  if (lower !== undefined)
+    parts.push(`keys from ${lower === '' ? 'the first' : lower}${upper === undefined ? '' : ` to ${upper}`}`);
+  return parts.join('; ');
+}
