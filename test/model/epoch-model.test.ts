@@ -12,14 +12,19 @@ const config = (members: number, epochs: number, batchesPerEpoch: number, crashe
 });
 
 /** From quickly explored to slowly. */
-const SMALL = [config(3, 3, 1, 0), config(2, 3, 2, 1)];
+const SMALL = [config(3, 3, 1, 0), config(2, 3, 2, 1), { ...config(2, 3, 1, 1), notes: true }];
 const MIDDLE = config(3, 3, 1, 1);
-const LARGE = [config(2, 4, 2, 1), config(2, 3, 2, 2)];
+const LARGE = [
+  { ...config(3, 3, 1, 0), notes: true },
+  { ...config(2, 3, 2, 1), notes: true },
+  config(2, 4, 2, 1),
+  config(2, 3, 2, 2),
+];
 /** More states than the largest has: the search is meant to end by itself. */
 const LIMIT = 3_000_000;
 
-const named = ({ members, epochs, batchesPerEpoch, crashes }: ModelOptions): string =>
-  `${members} members, ${epochs} epochs, ${batchesPerEpoch} batches each, ${crashes} crashes of the server`;
+const named = ({ members, epochs, batchesPerEpoch, crashes, notes }: ModelOptions): string =>
+  `${notes === true ? 'with notes, ' : ''}${members} members, ${epochs} epochs, ${batchesPerEpoch} batches each, ${crashes} crashes of the server`;
 
 describe('the epoch order', () => {
   for (const options of [...SMALL, MIDDLE, ...(isFull ? LARGE : [])]) {

@@ -45,6 +45,8 @@ export interface ModelOptions {
   readonly epochs: number;
   readonly batchesPerEpoch: number;
   readonly crashes: number;
+  /** Idle holders write their durable number once more. */
+  readonly notes?: boolean;
   readonly without?: Rule | undefined;
 }
 
@@ -66,6 +68,7 @@ export class EpochModel implements Model<State> {
       copiedCount: 0,
       copies: [],
       own: [],
+      noted: 0,
     };
     const members = Array.from({ length: options.members }, () => IDLE);
     members[0] = { ...IDLE, phase: 'ready', epoch: 1 };
@@ -203,11 +206,15 @@ export class EpochModel implements Model<State> {
   /** All but the last batch of an owner is proven by the one behind it; copies are proven by the header. */
   #readEnd(state: State, index: number, member: Member, phase: Member['phase']): State {
     const file = state.files[member.newest];
-    if (file === undefined) return setMember(state, index, IDLE);
+    // It has the file open and reads on in it; that others removed it is what the look after the creation is for.
+    if (file === undefined) return setMember(state, index, { phase, taken: 0, copy: 0 });
     const all = historyOf(state, member.newest, SEEN, true);
     const end = all.from + all.records.length;
+    const isNoted = file.noted === file.own.length + 1;
     const last =
-      file.own.length > 0 && this.#has('a tail that is not proven is copied') ? (all.records.at(-1) as RecordId) : 0;
+      file.own.length > 0 && !isNoted && this.#has('a tail that is not proven is copied')
+        ? (all.records.at(-1) as RecordId)
+        : 0;
     return setMember(state, index, { phase, taken: last === 0 ? end : end - 1, copy: last });
   }
 
@@ -225,6 +232,7 @@ export class EpochModel implements Model<State> {
       copiedCount: member.copy === 0 ? 0 : 1,
       copies: [],
       own: [],
+      noted: 0,
     };
     return [[`creates epoch ${epoch}`, setMember(setFile(state, epoch, file), index, { phase: 'created', epoch })]];
   }
@@ -287,12 +295,16 @@ export class EpochModel implements Model<State> {
         setMember(setFile(state, member.epoch, { ...file, own }), index, { phase: 'written' }),
       ]);
     }
+    if (this.#options.notes === true && file.noted <= file.own.length) {
+      steps.push(['writes a note', setFile(state, member.epoch, { ...file, noted: file.own.length + 1 })]);
+    }
     if (!this.#has('the owner never writes the seal') && file.seal !== NONE) {
       steps.push(['writes zeros over the seal', setFile(state, member.epoch, { ...file, seal: NONE })]);
     }
-    // A root that covers what lies before this epoch was adopted by its first batch: files go, oldest first.
+    // A root that covers what lies before this epoch was adopted by its first batch, and acknowledged: files go, oldest first,
+    // also where another one has taken over since.
     const oldest = state.files.findIndex((one) => one !== undefined);
-    if (file.own.length > 0 && oldest < member.epoch && state.line === member.epoch) {
+    if (file.own.length > 0 && oldest < member.epoch) {
       const removed = [...state.removed.filter((epoch) => epoch !== oldest), oldest].sort();
       steps.push([`removes epoch ${oldest}`, { ...setFile(state, oldest, undefined), removed }]);
     }
@@ -341,7 +353,7 @@ export class EpochModel implements Model<State> {
     let newest = 0;
     for (const [epoch, file] of state.files.entries()) {
       if (file === undefined || file.header === NONE || epoch <= member.epoch) continue;
-      if (file.own.length > 0 || !this.#has('verdicts come from epochs that count')) newest = epoch;
+      if (file.own.length > 0 || file.noted > 0 || !this.#has('verdicts come from epochs that count')) newest = epoch;
     }
     if (newest === 0) return [];
     const history = historyOf(state, newest, SEEN, false);
@@ -403,6 +415,9 @@ function crashesOf(state: State): Steps {
     if (file.header === SEEN) fork((s) => loseHeader(lose(s, { header: NONE }), epoch));
     if (file.seal === SEEN) fork((s) => loseSeal(s, epoch));
     if (file.copies.some(({ stage }) => stage === SEEN)) fork((s) => lose(s, { copies: [] }));
+    // Never synced, and true all the same.
+    if (file.noted > 0)
+      fork((s) => ({ ...s, files: s.files.map((one, at) => (at === epoch && one ? { ...one, noted: 0 } : one)) }));
     if (file.own.some(({ stage }) => stage === SEEN)) {
       fork((s) => lose(s, { own: (s.files[epoch]?.own ?? []).filter(({ stage }) => stage === DURABLE) }));
     }

@@ -33,6 +33,8 @@ export interface EpochFile {
   readonly copiedCount: number;
   readonly copies: readonly Item[];
   readonly own: readonly Item[];
+  /** One more than the own batches that a note states durable; 0 where there is none. */
+  readonly noted: number;
 }
 
 export type Phase =
@@ -168,7 +170,7 @@ export function textOf(state: State, order: readonly number[]): string {
     const stages = file.name + 3 * file.header + 9 * file.seal;
     codes.push(1 + stages, order.indexOf(file.owner), file.before, file.taken, file.copiedCount, file.copies.length);
     for (const { id, stage } of file.copies) codes.push(id * 3 + stage);
-    codes.push(file.own.length);
+    codes.push(file.own.length, file.noted);
     for (const { id, stage } of file.own) codes.push(id * 3 + stage);
   }
   for (const index of order) {
