@@ -251,7 +251,8 @@ class CompositeKeySpec<K> implements KeySpec<K> {
     if (counters.length === 0) return decodeValueList(bytes, start, end, this.#plain.length);
     const from = start + counters.length * COUNTER_BYTES;
     if (from > end) throw new CorruptionError('a ride-on part ends before its counters');
-    const plain = decodeValueList(bytes, from, end, this.#plain.length);
+    const plain =
+      this.#plain.length === 0 ? noneLeft(bytes, from, end) : decodeValueList(bytes, from, end, this.#plain.length);
     let next = 0;
     return this.#rideOn.map((name) => {
       const slot = counters.indexOf(name);
@@ -265,6 +266,13 @@ class CompositeKeySpec<K> implements KeySpec<K> {
 }
 
 const NOTHING: readonly unknown[] = [];
+
+/** A list of no values, which `decodeValueList` takes for damage: the length of its text alone. */
+function noneLeft(bytes: Uint8Array, from: number, end: number): readonly unknown[] {
+  if (end - from === 1 && bytes[from] === 0) return NOTHING;
+  throw new CorruptionError('a ride-on part goes on behind its counters');
+}
+
 const NO_NAMES: readonly string[] = [];
 const slot = new Uint8Array(COUNTER_BYTES);
 

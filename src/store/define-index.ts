@@ -89,13 +89,16 @@ export type IndexInput<K, V> =
 export type IndexInputs<K, V> = { readonly [name: string]: IndexInput<K, V> };
 
 type NameIn<F> = F extends { readonly field: infer N } ? N : F;
-type Parts<K, V, F> = { readonly [P in NameIn<F> & string]: FieldAt<K, V, P> };
+/** Of a list whose length is not known, any of the fields may be meant: which ones, the definition at hand says. */
+type Parts<K, V, L extends readonly unknown[]> = number extends L['length']
+  ? { readonly [P in NameIn<L[number]> & string]?: FieldAt<K, V, P> }
+  : { readonly [P in NameIn<L[number]> & string]: FieldAt<K, V, P> };
 
 /** What an index sorts by: an object of its fields, or what its function makes. */
-export type IndexParts<K, V, D> = D extends readonly (infer F)[]
-  ? Parts<K, V, F>
-  : D extends { readonly fields: readonly (infer F)[] }
-    ? Parts<K, V, F>
+export type IndexParts<K, V, D> = D extends readonly unknown[]
+  ? Parts<K, V, D>
+  : D extends { readonly fields: infer L extends readonly unknown[] }
+    ? Parts<K, V, L>
     : D extends { readonly many: true; readonly of: (...args: never[]) => infer T }
       ? T extends readonly (infer E)[]
         ? E

@@ -26,12 +26,27 @@ const pages = defineStore<PageKey, { text: string }, 'title' | 'views' | 'likes'
   rideOn: ['title', 'views', 'likes'],
   counters: ['likes', 'views'],
 });
+const tallies = defineStore<{ id: number; up: number; down: number }, string, 'up' | 'down'>('tallies', {
+  key: ['id'],
+  rideOn: ['up', 'down'],
+  counters: ['up', 'down'],
+});
 const plain = defineStore<string, { n: number }>('plain');
 
 export function countersContract(open: OpenSubject): void {
   const subject = fresh(open);
 
   describe('counters', () => {
+    // Found by the guide: with no other ride-on field, an entry could be incremented and not be read.
+    test('all ride-on fields may be counters', async () => {
+      const { db } = await subject();
+      await db.write((tx) => tx.store(tallies).put({ id: 1, up: 1, down: 0 }, 'text'));
+      await db.write((tx) => tx.store(tallies).increment({ id: 1 }, { down: 2 }));
+      const entry = await db.read((tx) => tx.store(tallies).getEntry({ id: 1 }));
+      expect([entry?.key, entry?.value]).toEqual([{ id: 1, up: 1, down: 2 }, 'text']);
+      expect(await db.read((tx) => tx.store(tallies).range({ keysOnly: true }).toArray())).toEqual([entry?.key]);
+    });
+
     test('increment creates an entry, and adds to it ever after', async () => {
       const { db } = await subject();
       await db.write((tx) => tx.store(hits).increment('a'));
