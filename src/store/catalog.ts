@@ -91,6 +91,7 @@ export class Catalog {
   #changedAt = 0;
   /** The definition with indexes that the program used last, by the name of its store: it has the functions. */
   readonly #definitions = new Map<string, AnyDefinition>();
+  readonly #seenDefinitions = new WeakSet<AnyDefinition>();
   /** Stores that this program redefines just now. */
   readonly #redefined = new Map<string, { readonly isHeld: boolean }>();
   /** What is told that a store may have an index to build. */
@@ -207,6 +208,8 @@ export class Catalog {
   definitionUsed(definition: AnyDefinition): void {
     if (this.#definitions.get(definition.name) === definition) return;
     this.#definitions.set(definition.name, definition);
+    if (this.#seenDefinitions.has(definition)) return;
+    this.#seenDefinitions.add(definition);
     this.onIndexWork?.(definition.name);
   }
 
