@@ -56,7 +56,8 @@ import { Maintenance, type MaintenanceHost } from './maintenance.ts';
 import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
 import { loadPrepared, PreparedTransactions } from './prepared.ts';
 import type { SpillContext } from './spill.ts';
-import { Transaction, type TransactionHost } from './transaction.ts';
+import { Transaction } from './transaction.ts';
+import type { TransactionHost } from './transaction-host.ts';
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
 const DEFAULT_TABLE_BYTES = 64 * 1024 * 1024;
@@ -106,7 +107,7 @@ function tooManyOpen(allowed: number): LimitExceededError {
   });
 }
 
-export class Engine implements EngineApi, CombinerHost, TransactionHost, MaintenanceHost, PinsHost {
+export class Engine implements EngineApi, CombinerHost, TransactionHost<Transaction>, MaintenanceHost, PinsHost {
   readonly env: Env;
   readonly readOnly: boolean;
   readonly databaseId: Uint8Array;

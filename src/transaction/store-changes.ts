@@ -1,5 +1,6 @@
 /** What a transaction has changed in one store. */
 import { LimitExceededError } from '../base/errors.ts';
+import { FIRST_USER_STORE_ID } from '../base/limits.ts';
 import { RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { WriteBuffer } from '../storage/write-buffer.ts';
@@ -18,6 +19,21 @@ export interface StoreChanges {
 export function existenceFlags(existed: boolean | undefined): number {
   if (existed === undefined) return 0;
   return existed ? RECORD_KNOWN | RECORD_EXISTED : RECORD_KNOWN;
+}
+
+/** What is long, and of many short ones the longest until the rest is within the bound. */
+export function storesToSpill(all: readonly StoreChanges[], spillBytes: number): StoreChanges[] {
+  // The engine's own rows stay: who replays the log or validates a commit looks for them among the records.
+  const stores = all.filter(({ storeId }) => storeId >= FIRST_USER_STORE_ID);
+  stores.sort((a, b) => b.buffer.sectionLength - a.buffer.sectionLength);
+  let kept = stores.reduce((sum, { buffer }) => sum + buffer.sectionLength, 0);
+  const isShort = ({ buffer }: StoreChanges): boolean => {
+    if (buffer.sectionLength < spillBytes / 8 && kept <= spillBytes) return true;
+    kept -= buffer.sectionLength;
+    return false;
+  };
+  const end = stores.findIndex(isShort);
+  return end < 0 ? stores : stores.slice(0, end);
 }
 
 /** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */

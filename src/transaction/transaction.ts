@@ -1,6 +1,6 @@
+/** A transaction: reads as of its snapshot under its own changes, which its commit hands to the combiner. */
 import {
   AbortedError,
-  InvalidArgumentError,
   LimitExceededError,
   OutcomeUnknownError,
   ReadOnlyError,
@@ -8,25 +8,21 @@ import {
   TimeoutError,
   TransactionEndedError,
 } from '../base/errors.ts';
-import { FIRST_USER_STORE_ID, MAX_KEY_BYTES } from '../base/limits.ts';
+import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { assert } from '../base/assert.ts';
-import type { CommitRequest, CommitRun, CommitSection } from '../commit/commit-request.ts';
+import type { CommitRequest } from '../commit/commit-request.ts';
 import { encodeReads } from '../commit/prepared-reads.ts';
 import { ReadSet } from '../commit/read-set.ts';
-import type { Env, Timer } from '../env/env.ts';
 import { KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
 import { fewLayers } from '../storage/run-layers.ts';
-import type { Segments } from '../storage/segments.ts';
 import type { SegmentWriter } from '../storage/segment-writer.ts';
-import type { SnapshotReader } from '../storage/snapshot-reader.ts';
-import { SHAPE_STORE } from '../storage/system-stores.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { appendValue, readValue, readValueReference, readValueSync } from '../storage/value-log.ts';
 import type { View } from '../storage/view.ts';
-import { type BufferMark, PENDING_NUMBER, type WriteBuffer, type WriteBufferPool } from '../storage/write-buffer.ts';
+import { PENDING_NUMBER } from '../storage/write-buffer.ts';
 import { CELL_SEPARATE, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { createdCell, incrementedCell, isIncrementLength } from '../codec/counter.ts';
 import {
@@ -40,58 +36,17 @@ import {
   type TransactionKind,
 } from './engine-api.ts';
 import { countByScan, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
-import { type SpillContext, type SpillMark, StoreSpill } from './spill.ts';
-import { existenceFlags, removeSpilled, tooMuch, type StoreChanges } from './store-changes.ts';
-
-/** What a transaction needs of its engine. */
-export interface TransactionHost {
-  readonly env: Env;
-  readonly reader: SnapshotReader;
-  readonly segments: Segments;
-  readonly buffers: WriteBufferPool;
-  readonly values: SegmentWriter | undefined;
-  readonly spill: SpillContext | undefined;
-  readonly writer: number;
-  /** Bytes a transaction may buffer before it spills. */
-  readonly spillBytes: number;
-  /** Bytes of keys and values that a transaction may change. */
-  readonly maxTransactionBytes: number;
-  nextCounter(): number;
-  /** True where a segment that this database has is about to go: compaction moves, or has moved, what is current in it. */
-  isLeaving(segment: number): boolean;
-  /** Refuses a value that would make the database grow past its limit. */
-  checkValueSize(byteLength: number): void;
-  /** Throws where the engine is closed or failed. */
-  mustBeUsable(): void;
-  submit(request: CommitRequest): void;
-  /** For errors that are nobody's to catch. */
-  backgroundError(error: unknown): void;
-  /** The transaction has ended: its view and snapshot are let go. */
-  ended(transaction: Transaction): void;
-}
-
-/** What of a store's changes a savepoint comes back to. */
-interface StoreMark {
-  readonly buffer: WriteBuffer;
-  readonly mark: BufferMark;
-  readonly spilled: SpillMark | undefined;
-}
-
-class Savepoint implements EngineSavepoint {
-  readonly transactionSnapshot: number;
-  readonly marks: ReadonlyMap<StoreChanges, StoreMark>;
-  readonly bufferedBytes: number;
-
-  constructor(snapshot: number, marks: ReadonlyMap<StoreChanges, StoreMark>, bufferedBytes: number) {
-    this.transactionSnapshot = snapshot;
-    this.marks = marks;
-    this.bufferedBytes = bufferedBytes;
-  }
-}
+import { Listeners } from './listeners.ts';
+import { loggedChanges } from './logged-changes.ts';
+import { OwnValues } from './own-values.ts';
+import { notOfThis, Savepoints } from './savepoints.ts';
+import { type SpillContext, StoreSpill } from './spill.ts';
+import { existenceFlags, removeSpilled, storesToSpill, tooMuch, type StoreChanges } from './store-changes.ts';
+import { TimeLimits } from './time-limits.ts';
+import type { TransactionHost } from './transaction-host.ts';
 
 const NO_BYTES = new Uint8Array(0);
 const NO_SEGMENTS: ReadonlySet<number> = new Set();
-const NO_HELD: Set<number> = new Set();
 const LOWEST_KEY = new Uint8Array(0);
 
 export class Transaction implements EngineTransaction {
@@ -103,33 +58,31 @@ export class Transaction implements EngineTransaction {
   foundStart = 0;
   foundEnd = 0;
   changeCount = 0;
-  readonly #host: TransactionHost;
+  readonly #host: TransactionHost<Transaction>;
   readonly #reads: ReadSet | undefined;
   readonly #changes: StoreChanges[] = [];
   /** Stores whose keys end with the number of their commit. */
   #numbered: number[] | undefined;
   #foundVersion = -1;
   #ownAddress = 0;
-  #savepoints: Savepoint[] | undefined;
+  #savepoints: Savepoints | undefined;
   #bufferedBytes = 0;
   /** Of what it may change. */
   #bytesLeft: number;
   #counter = 0;
   #state: 'open' | 'committing' | 'prepared' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
-  /** Where its values go: one writer to the end, since what it wrote there is what it must sync. */
-  #values: SegmentWriter | undefined;
-  /** Segments its values went to; undefined where it wrote none. */
-  #valueSegments: Set<number> | undefined;
-  /** Segments of values that it found and put again. */
-  #heldSegments: Set<number> = NO_HELD;
-  #timer: Timer | undefined;
-  #unsubscribe: (() => void) | undefined;
-  #onCommit: ((number: number) => void)[] | undefined;
-  #onRollback: ((reason: unknown) => void)[] | undefined;
-  #onSettled: (() => void)[] | undefined;
+  #values: OwnValues | undefined;
+  #limits: TimeLimits | undefined;
+  #listeners: Listeners | undefined;
 
-  constructor(host: TransactionHost, kind: TransactionKind, view: View, snapshot: number, options: BeginOptions) {
+  constructor(
+    host: TransactionHost<Transaction>,
+    kind: TransactionKind,
+    view: View,
+    snapshot: number,
+    options: BeginOptions,
+  ) {
     this.#host = host;
     this.#bytesLeft = host.maxTransactionBytes;
     this.kind = kind;
@@ -137,8 +90,9 @@ export class Transaction implements EngineTransaction {
     this.snapshot = snapshot;
     this.#reads = kind === 'write' ? new ReadSet() : undefined;
     // May throw: nothing may be under way then.
-    if (options.signal !== undefined) this.#obey(options.signal);
-    if (options.timeoutMs !== undefined) this.#limitTime(options.timeoutMs);
+    if (options.signal !== undefined || options.timeoutMs !== undefined) {
+      this.#limits = new TimeLimits(host.env.timers, options, (reason) => this.rollback(reason));
+    }
   }
 
   get id(): string {
@@ -153,10 +107,7 @@ export class Transaction implements EngineTransaction {
   /** Resolves when it has ended, one way or the other, or is prepared. */
   settled(): Promise<void> {
     if (this.#state !== 'open' && this.#state !== 'committing') return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onSettled ??= [];
-      this.#onSettled.push(resolve);
-    });
+    return new Promise((resolve) => this.#listening().onSettled(resolve));
   }
 
   get isPrepared(): boolean {
@@ -355,23 +306,19 @@ export class Transaction implements EngineTransaction {
   }
 
   /**
-   * A cell that refers to a separate value, perhaps one that was found in this snapshot. Its segment must not go before the
-   * entry is where compaction looks for values, which is not before the commit. Where it is going already the value is
-   * written anew: until this transaction ends it can be read.
+   * A cell that refers to a separate value, perhaps one that was found in this snapshot. Where its segment is going already
+   * the value is written anew: until this transaction ends it can be read.
    */
   #holdReference(changes: StoreChanges, key: Uint8Array, cell: Uint8Array, existed?: boolean): void {
     const { segment } = readValueReference(this.#host.segments, cell, 0, cell.length);
-    const isOwn = this.#valueSegments?.has(segment) ?? false;
+    const values = this.#ownValues();
     let kept = cell;
-    if (!isOwn && !this.#heldSegments.has(segment)) {
+    if (!values.has(segment)) {
       if (this.#host.isLeaving(segment)) {
         const value = this.readValueSync(cell, 0, cell.length);
         kept = cell.slice();
         kept.set(this.writeValue(changes.storeId, key, 0, key.length, value), cell.length - VALUE_REFERENCE_BYTES);
-      } else {
-        if (this.#heldSegments === NO_HELD) this.#heldSegments = new Set();
-        this.#heldSegments.add(segment);
-      }
+      } else values.held.add(segment);
     }
     changes.buffer.put(key, 0, key.length, kept, 0, kept.length, existenceFlags(existed));
   }
@@ -444,9 +391,9 @@ export class Transaction implements EngineTransaction {
     this.#host.checkValueSize(value.length);
     this.#bytesLeft -= value.length;
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
-    const values = this.#valueWriter();
-    appendValue(values, this.#host.segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
-    this.#noteValue(values.currentSegment);
+    const { writer, written } = this.#ownValues();
+    appendValue(writer, this.#host.segments, storeId, key, keyStart, keyEnd, value, 0, value.length, reference, 0);
+    written.add(writer.currentSegment);
     return reference;
   }
 
@@ -471,20 +418,11 @@ export class Transaction implements EngineTransaction {
   /** Spills what is long, and of many short ones the longest until the rest is within the bound. */
   #spill(): void {
     this.#bufferedBytes = 0;
-    const { spillBytes } = this.#host;
-    // The engine's own rows stay: who replays the log or validates a commit looks for them among the records.
-    const stores = this.#changes.filter(({ storeId }) => storeId >= FIRST_USER_STORE_ID);
-    stores.sort((a, b) => b.buffer.sectionLength - a.buffer.sectionLength);
-    let kept = stores.reduce((sum, { buffer }) => sum + buffer.sectionLength, 0);
-    for (const changes of stores) {
-      const { sectionLength } = changes.buffer;
-      if (sectionLength < spillBytes / 8 && kept <= spillBytes) break;
-      kept -= sectionLength;
+    for (const changes of storesToSpill(this.#changes, this.#host.spillBytes)) {
       this.#settleIncrements(changes);
       changes.spill ??= this.#newSpill(changes.storeId, changes.buffer.numbered);
       const { buffer } = changes;
-      const isHeld = this.#savepoints?.some(({ marks }) => marks.get(changes)?.buffer === buffer) ?? false;
-      if (isHeld) {
+      if (this.#savepoints?.holdBuffer(changes) === true) {
         changes.buffer = this.#host.buffers.acquire(changes.storeId);
         changes.buffer.numbered = buffer.numbered;
       }
@@ -493,89 +431,51 @@ export class Transaction implements EngineTransaction {
   }
 
   #newSpill(storeId: number, numbered: boolean): StoreSpill {
-    const context = { ...(this.#host.spill as SpillContext), values: this.#valueWriter() };
-    return new StoreSpill(context, storeId, (segment) => this.#noteValue(segment), numbered);
+    const { writer, written } = this.#ownValues();
+    const context = { ...(this.#host.spill as SpillContext), values: writer };
+    return new StoreSpill(context, storeId, (segment) => written.add(segment), numbered);
   }
 
-  #valueWriter(): SegmentWriter {
-    this.#values ??= this.#host.values as SegmentWriter;
+  #ownValues(): OwnValues {
+    this.#values ??= new OwnValues(this.#host.values as SegmentWriter);
     return this.#values;
-  }
-
-  #noteValue(segment: number): void {
-    this.#valueSegments ??= new Set();
-    this.#valueSegments.add(segment);
   }
 
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
-    const own = this.#valueSegments ?? NO_SEGMENTS;
-    return this.heldSegments.size === 0 ? own : new Set([...own, ...this.heldSegments]);
-  }
-
-  /** Segments of others that its commit may refer to. */
-  get heldSegments(): ReadonlySet<number> {
-    return this.#heldSegments;
+    return this.#values?.segments ?? NO_SEGMENTS;
   }
 
   // ---- savepoints ----
 
   savepoint(): EngineSavepoint {
     this.#mustBeWritable();
-    const marks = new Map<StoreChanges, StoreMark>();
-    for (const changes of this.#changes) {
-      const { buffer, spill } = changes;
-      marks.set(changes, { buffer, mark: buffer.mark(), spilled: spill?.mark() });
-    }
-    const savepoint = new Savepoint(this.snapshot, marks, this.#bufferedBytes);
-    this.#savepoints ??= [];
-    this.#savepoints.push(savepoint);
-    return savepoint;
+    this.#savepoints ??= new Savepoints(this.#host.buffers);
+    return this.#savepoints.make(this.snapshot, this.#changes, this.#bufferedBytes);
   }
 
   rollbackTo(savepoint: EngineSavepoint): void {
     this.#mustBeWritable();
-    const at = this.#savepoints?.indexOf(savepoint as Savepoint) ?? -1;
-    if (this.#savepoints === undefined || at < 0) {
-      throw new InvalidArgumentError(
-        'rollbackTo: the savepoint is not of this transaction, or was made after one that was rolled back to',
-      );
-    }
-    this.#savepoints.length = at + 1;
-    const { marks, bufferedBytes } = savepoint as Savepoint;
-    for (const changes of this.#changes) {
-      // Definitions of shapes are the same whoever writes them, and whose values use them may have been told they are there.
-      if (changes.storeId !== SHAPE_STORE) this.#restore(changes, marks.get(changes));
-    }
-    this.#bufferedBytes = bufferedBytes;
+    if (this.#savepoints === undefined) throw notOfThis();
+    this.#bufferedBytes = this.#savepoints.rollbackTo(savepoint, this.#changes);
     this.changeCount++;
-  }
-
-  #restore(changes: StoreChanges, before: StoreMark | undefined): void {
-    if (before === undefined) changes.buffer.reset();
-    else {
-      if (changes.buffer !== before.buffer) {
-        this.#host.buffers.release(changes.buffer);
-        changes.buffer = before.buffer;
-      }
-      changes.buffer.truncate(before.mark);
-    }
-    changes.spill?.rollbackTo(before?.spilled);
-    if (before?.spilled === undefined) changes.spill = undefined;
   }
 
   // ---- ending ----
 
   onCommit(fn: (number: number) => void): void {
     this.#mustBeOpen();
-    this.#onCommit ??= [];
-    this.#onCommit.push(fn);
+    this.#listening().onCommit(fn);
   }
 
   onRollback(fn: (reason: unknown) => void): void {
     this.#mustBeOpen();
-    this.#onRollback ??= [];
-    this.#onRollback.push(fn);
+    this.#listening().onRollback(fn);
+  }
+
+  #listening(): Listeners {
+    this.#listeners ??= new Listeners((error) => this.#host.backgroundError(error));
+    return this.#listeners;
   }
 
   commit(): Promise<number> {
@@ -595,8 +495,7 @@ export class Transaction implements EngineTransaction {
   /** Logs what it did, once all that lies outside of the log is durable. */
   #synced(kind: number): Promise<number> {
     this.#state = 'committing';
-    if (this.#valueSegments === undefined && this.#changes.every((one) => one.spill === undefined))
-      return this.#submit(kind);
+    if (!this.#hasWrittenValues && this.#changes.every((one) => one.spill === undefined)) return this.#submit(kind);
     return this.#syncData().then(
       () => this.#submit(kind),
       (error: unknown) => {
@@ -606,8 +505,12 @@ export class Transaction implements EngineTransaction {
     );
   }
 
+  get #hasWrittenValues(): boolean {
+    return this.#values !== undefined && this.#values.written.size > 0;
+  }
+
   async #syncData(): Promise<void> {
-    if (this.#valueSegments !== undefined) await this.#valueWriter().sync();
+    if (this.#hasWrittenValues) await this.#values?.writer.sync();
     for (const changes of this.#changes) await changes.spill?.finish();
   }
 
@@ -635,30 +538,8 @@ export class Transaction implements EngineTransaction {
   }
 
   #makeRequest(kind: number, committed: (number: number) => void, failed: (error: unknown) => void): CommitRequest {
-    const sections: CommitSection[] = [];
-    const runs: CommitRun[] = [];
-    let byteLength = 64;
-    for (const { storeId, buffer, spill } of this.#changes) {
-      if (!buffer.isEmpty) {
-        const section = {
-          storeId,
-          recordCount: buffer.recordCount,
-          bytes: buffer.sectionBytes,
-          start: buffer.sectionStart,
-          byteLength: buffer.sectionLength,
-        };
-        sections.push(section);
-        byteLength += section.byteLength + 32;
-      }
-      // Oldest first: the table keeps the one adopted last in front.
-      for (const run of [...(spill?.runs ?? [])].reverse()) {
-        const descriptor = run.descriptor();
-        runs.push({ storeId, descriptor, adopt: (number) => run.numbered(number) });
-        byteLength += descriptor.length + 16;
-      }
-    }
+    const { sections, runs, byteLength } = loggedChanges(this.#changes);
     const payload = kind === KIND_PREPARE ? this.#preparedPayload() : undefined;
-    if (payload !== undefined) byteLength += payload.length;
     return {
       kind,
       idWriter: this.#host.writer,
@@ -668,15 +549,14 @@ export class Transaction implements EngineTransaction {
       sections,
       runs,
       payload,
-      byteLength,
+      byteLength: byteLength + (payload?.length ?? 0),
       committed,
       failed,
     };
   }
 
   #preparedPayload(): Uint8Array {
-    const segments = new Set([...this.valueSegments, ...this.#heldSegments]);
-    return encodeReads(this.snapshot, segments, this.#host.segments, this.#reads as ReadSet);
+    return encodeReads(this.snapshot, this.valueSegments, this.#host.segments, this.#reads as ReadSet);
   }
 
   rollback(reason?: unknown): void {
@@ -699,26 +579,16 @@ export class Transaction implements EngineTransaction {
 
   #end(state: 'prepared' | 'committed' | 'rolled back', number = this.snapshot): void {
     this.#state = state;
-    this.#timer?.cancel();
-    this.#unsubscribe?.();
+    this.#limits?.cancel();
     for (const changes of this.#changes.splice(0)) this.#host.buffers.release(changes.buffer);
     this.#host.ended(this);
     if (state !== 'prepared') this.#tellAll(number);
-    for (const settled of this.#onSettled ?? []) settled();
+    this.#listeners?.settled();
   }
 
   #tellAll(number: number): void {
-    if (this.#state === 'committed') for (const fn of this.#onCommit ?? []) this.#tell(fn, number);
-    else for (const fn of this.#onRollback ?? []) this.#tell(fn, this.#reason);
-  }
-
-  /** Whoever listens can not keep the others of the batch from their answers. */
-  #tell<T>(listener: (word: T) => void, word: T): void {
-    try {
-      listener(word);
-    } catch (error) {
-      this.#host.backgroundError(error);
-    }
+    if (this.#state === 'committed') this.#listeners?.committed(number);
+    else this.#listeners?.rolledBack(this.#reason);
   }
 
   // ---- state ----
@@ -770,23 +640,6 @@ export class Transaction implements EngineTransaction {
       if (changes.storeId === storeId) return changes;
     }
     return undefined;
-  }
-
-  #limitTime(timeoutMs: number): void {
-    this.#timer = this.#host.env.timers.after(timeoutMs, () => {
-      this.rollback(
-        new TimeoutError(`the transaction took longer than its ${timeoutMs} ms`, { details: { timeoutMs } }),
-      );
-    });
-  }
-
-  #obey(signal: AbortSignal): void {
-    const abort = (): void =>
-      this.rollback(new AbortedError('the transaction was aborted by its signal', { cause: signal.reason }));
-    if (signal.aborted)
-      throw new AbortedError('the signal was aborted before the transaction began', { cause: signal.reason });
-    signal.addEventListener('abort', abort, { once: true });
-    this.#unsubscribe = () => signal.removeEventListener('abort', abort);
   }
 }
 
