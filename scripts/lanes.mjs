@@ -11,19 +11,24 @@
  * `seconds` is what the lane may take at most on two cores; it is stopped and counts as failed beyond it. Together they stay
  * well under forty minutes.
  */
-const seeded = (name, seconds, about) => ({ name, about, seconds, node: ['test/lanes/run.ts', name] });
+const seeded = (name, seconds, about, ...more) => ({
+  name,
+  about,
+  seconds,
+  node: ['test/lanes/run.ts', name, ...more],
+});
 
 export const lanes = [
-  seeded('trees', 300, '20,000 short lives of trees against a sorted array'),
+  seeded('trees', 300, '8,000 short lives of trees against a sorted array'),
   {
     name: 'tables',
-    about: 'memory tables, write buffers and layers against versioned sorted maps, 20,000 runs of the layers',
+    about: 'memory tables, write buffers and layers against versioned sorted maps, 7,000 lives of the layers',
     seconds: 600,
     vitest: ['test/unit/storage'],
-    env: { SOP_RUNS: '34' },
+    env: { SOP_RUNS: '12' },
   },
   seeded('engine-crash', 900, '5,000 crash points and 100,000 states of the engine, second crashes included'),
-  seeded('engine-model', 900, '20,000 random runs of the engine beside a sequential model with versions'),
+  seeded('engine-model', 900, '8,000 random runs of the engine beside a sequential model with versions'),
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),
@@ -33,7 +38,7 @@ export const lanes = [
     600,
     '100,000 damaged or forged databases: the right data or a typed error naming file and offset',
   ),
-  seeded('fuzz', 400, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)'),
+  seeded('fuzz', 500, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)', '--jobs', '1'),
   {
     name: 'salvage',
     about: 'what is readable of 1,200 damaged databases, rescued: nothing invented, every loss named',
@@ -50,12 +55,12 @@ export const lanes = [
   },
   seeded('kills', 600, '300 times kill -9 amid commits, checkpoints and compaction, judged from outside the process'),
   seeded('live-copies', 300, '20 times cp -r of a database in use: a consistent prefix, or refused'),
-  { ...seeded('soak', 600, 'three minutes of mixed load: everything that was taken comes back'), beside: 'tables' },
+  { ...seeded('soak', 600, 'three minutes of mixed load: everything that was taken comes back'), beside: 'fuzz' },
   seeded('power-cuts', 400, '50 power cuts of a real ext4 (root only)'),
   {
     name: 'planted',
     about: 'every planted mistake is caught by the lane it names',
-    seconds: 600,
+    seconds: 900,
     node: ['test/lanes/planted.ts'],
   },
   {

@@ -13,7 +13,7 @@ import { catchBug, PLANTED_BUGS, PLANTED_LANES } from '../sim/planted-lanes.ts';
 import type { PlantedBug } from '../sim/planted-bug.ts';
 
 /** A mistake that makes the engine turn in circles is seen as well: by who waits for it. */
-const PATIENCE_SECONDS = Number(process.env.SOP_PATIENCE ?? 240);
+const PATIENCE_SECONDS = Number(process.env.SOP_PATIENCE ?? 500);
 const BEGIN = '<!-- planted: begin -->';
 const END = '<!-- planted: end -->';
 

@@ -152,8 +152,8 @@ export const LANES: readonly LaneRow[] = [
   {
     name: 'engine-model',
     about: 'random runs of the engine beside a sequential model with versions',
-    every: { runs: 20_000 },
-    demand: { runs: 2_000_000 },
+    every: { runs: 8000 },
+    demand: { runs: 700_000 },
     run: model,
   },
   {
@@ -181,15 +181,15 @@ export const LANES: readonly LaneRow[] = [
   {
     name: 'trees',
     about: 'short lives of trees against a sorted array',
-    every: { lives: 20_000 },
-    demand: { lives: 2_000_000 },
+    every: { lives: 8000 },
+    demand: { lives: 700_000 },
     run: trees,
   },
   {
     name: 'tables',
     about: 'memory tables, write buffers, removals and layers against versioned sorted maps',
-    every: { lives: 20_000 },
-    demand: { lives: 2_000_000 },
+    every: { lives: 7000 },
+    demand: { lives: 600_000 },
     run: vitest(['test/unit/storage'], 4, { lives: 2400 }),
     jobs: 1,
   },

@@ -1,5 +1,5 @@
 /**
- * The figure of every CI run of a lane, on all cores: `node run.ts <lane> [unit=figure ...] [--seed n] [--rounds n]`. Stops at its first
+ * The figure of every CI run of a lane, on all cores: `node run.ts <lane> [unit=figure ...] [--seed n] [--rounds n] [--jobs n]`. Stops at its first
  * failure, whose seed it names; `--seed n --rounds 1` runs that round again. SOP_SEED chooses the first one as well.
  */
 import { availableParallelism } from 'node:os';
@@ -12,7 +12,7 @@ import { laneOf } from './registry.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string' }, rounds: { type: 'string' } },
+  options: { seed: { type: 'string' }, rounds: { type: 'string' }, jobs: { type: 'string' } },
 });
 const [name = '', ...wanted] = positionals;
 const lane = laneOf(name);
@@ -52,7 +52,7 @@ async function lead(): Promise<void> {
       console.log(`  ${showFigures(sum)} after ${Math.round((told - began) / 1000)} s`);
     },
   );
-  await crew.work(Math.min(lane.jobs ?? availableParallelism(), most));
+  await crew.work(Math.min(lane.jobs ?? Number(values.jobs ?? availableParallelism()), most));
   const seconds = Math.round((performance.now() - began) / 1000);
   noteFigures(`lane-${name}`, { seed: first, rounds: next, failures, seconds, ...sum });
   process.exitCode = failures > 0 ? 1 : 0;

@@ -36,7 +36,7 @@ export interface PlantedLane {
 }
 
 export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
-  crash: { row: 'engine-crash', seeds: 8, run: (seed) => crash(seed, LIFE) },
+  crash: { row: 'engine-crash', seeds: 60, run: (seed) => crash(seed, LIFE) },
   'crash with values': { row: 'engine-crash', seeds: 8, run: (seed) => crash(seed, LARGE_LIFE) },
   faults: { row: 'engine-faults', seeds: 30, run: faults },
   model: {
