@@ -111,12 +111,17 @@ export class DatabaseFolder {
     return this.#readSmall(path)?.trim() ?? '';
   }
 
-  /** Durable when answered. */
+  /** Durable when answered. A mark that is there, of an attempt before, is never gone in between: there may be copies beside it. */
   markIncomplete(id: Uint8Array): void {
     const { files } = this.env;
     const path = `${this.path}/${INCOMPLETE}`;
-    if (files.status(path) !== undefined) files.remove(path);
-    this.#writeSmall(path, toHex(id), true);
+    if (files.status(path) === undefined) this.#writeSmall(path, toHex(id), true);
+    else {
+      const anew = `${path}.new`;
+      if (files.status(anew) !== undefined) files.remove(anew);
+      this.#writeSmall(anew, toHex(id), true);
+      files.rename(anew, path);
+    }
     files.syncFolderSync(this.path);
   }
 
