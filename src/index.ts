@@ -55,7 +55,6 @@ export {
   type BackupReport,
   type BeginOptions,
   Database,
-  type DatabaseStats,
   type RedefinedAs,
   type PinInfo,
   type ReadOptions,
@@ -64,6 +63,29 @@ export {
   type VerifyReport,
   type WriteOptions,
 } from './store/database.ts';
+export type { DatabaseStats, IndexBuildStats, RowCacheStats } from './store/database-stats.ts';
+export type { ClosedEvent, DatabaseEvents, ErrorEvent, EventName, IndexEvent } from './store/events.ts';
+export type { Logger } from './store/logger.ts';
+export type { MetricLabels, MetricValue } from './store/metrics.ts';
+export type {
+  CheckpointEvent,
+  CompactionEvent,
+  ReclaimedEvent,
+  RecoveredEvent,
+  SlowEvent,
+} from './transaction/engine-events.ts';
+export type {
+  BackupStats,
+  CacheStats,
+  CheckpointStats,
+  CommitStats,
+  CompactionStats,
+  ConflictStats,
+  LogStats,
+  MemoryTableStats,
+  SizeStats,
+  SpillStats,
+} from './transaction/stats-types.ts';
 export type { IndexInfo, IndexProgress, IndexReadyOptions } from './store/database-indexes.ts';
 export type {
   FieldIndex,

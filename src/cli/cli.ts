@@ -18,7 +18,7 @@ import {
   type OptionValues,
   UsageError,
 } from './command.ts';
-import { infoCommand, statsCommand, storesCommand, verifyCommand } from './database-commands.ts';
+import { infoCommand, metricsCommand, statsCommand, storesCommand, verifyCommand } from './database-commands.ts';
 import { benchCommand } from './bench-command.ts';
 import { completionsCommand } from './completions-command.ts';
 import { dumpCommand } from './dump-command.ts';
@@ -54,6 +54,7 @@ const COMMANDS: readonly Command[] = [
   verifyCommand,
   salvageCommand,
   statsCommand,
+  metricsCommand,
   dumpCommand,
   shellCommand,
   topCommand,

@@ -3,7 +3,7 @@ import type { DatabaseStats, StoreDescription } from '../index.ts';
 import { describeKey } from './arguments.ts';
 import { type Command, EXIT_DAMAGE, EXIT_DONE, takePositionals } from './command.ts';
 import { reading } from './open.ts';
-import { formatBytes, formatCount, formatDuration, formatTable } from './output.ts';
+import { formatBytes, formatCount, formatDuration, formatTable, type Output } from './output.ts';
 import { AT_OPTION, readAt } from './pin-commands.ts';
 import { Progress } from './progress.ts';
 
@@ -86,26 +86,38 @@ export const statsCommand: Command = {
     return reading(folder, async (db) => {
       const stats = db.stats();
       if (call.out.json) await call.out.line(JSON.stringify(stats));
-      else await writePairs(call.out.line.bind(call.out), describeStats(stats));
+      else await writeGroups(call.out, describeStats(stats));
       return EXIT_DONE;
     });
   },
 };
 
-function describeStats(stats: DatabaseStats): [string, string][] {
+/** Groups of names and values. What only a writer counts is left out: all of it is zero here. */
+function describeStats(stats: DatabaseStats): (readonly [group: string, ...pairs: [string, string][]])[] {
   const { sizeBytes, cache, memoryTable } = stats;
+  const share = (part: number, whole: number) => (whole === 0 ? '' : ` (${Math.round((part / whole) * 100)}%)`);
   return [
-    ['database', stats.databaseId],
-    ['newest transaction', formatCount(stats.number)],
-    ['covered by the trees', formatCount(stats.rootNumber)],
-    ['epoch', formatCount(stats.epoch)],
-    ['log', formatBytes(sizeBytes.log)],
-    ['segments', `${formatBytes(sizeBytes.segments)} in ${formatCount(stats.segments)} files`],
-    ...liveData(sizeBytes.live),
-    ['kept by pins', formatBytes(sizeBytes.pinned)],
-    ['cache', `${formatBytes(cache.usedBytes)} of ${formatBytes(cache.limitBytes)}`],
-    ['changes in memory', `${formatBytes(memoryTable.usedBytes)} of ${formatBytes(memoryTable.limitBytes)}`],
-    ['oldest snapshot', formatCount(stats.oldestSnapshot)],
+    [
+      'database',
+      ['id', stats.databaseId],
+      ['newest transaction', formatCount(stats.number)],
+      ['covered by the trees', formatCount(stats.rootNumber)],
+      ['waiting for a decision', formatCount(stats.prepared)],
+      ['pins', formatCount(stats.pins)],
+    ],
+    [
+      'space',
+      ['log', formatBytes(sizeBytes.log)],
+      ['segments', `${formatBytes(sizeBytes.segments)} in ${formatCount(stats.segments)} files`],
+      ['live', formatBytes(sizeBytes.live) + share(sizeBytes.live, sizeBytes.live + sizeBytes.dead)],
+      ['dead', formatBytes(sizeBytes.dead) + share(sizeBytes.dead, sizeBytes.live + sizeBytes.dead)],
+      ['kept by pins', formatBytes(sizeBytes.pinned)],
+    ],
+    [
+      'memory',
+      ['cache', `${formatBytes(cache.usedBytes)} of ${formatBytes(cache.limitBytes)}`],
+      ['changes not merged', formatBytes(memoryTable.usedBytes + memoryTable.frozenBytes)],
+    ],
   ];
 }
 
@@ -145,6 +157,30 @@ export const verifyCommand: Command = {
         `${verdict}: ${what}, ${formatBytes(bytesChecked)} checked in ${formatDuration(progress.elapsedMs)}`,
       );
       return report.ok ? EXIT_DONE : EXIT_DAMAGE;
+    });
+  },
+};
+
+async function writeGroups(out: Output, groups: ReturnType<typeof describeStats>): Promise<void> {
+  for (const [group, ...pairs] of groups) {
+    await out.line(out.bold(group));
+    for (const [name, value] of pairs) await out.line(`  ${name.padEnd(24)}${value}`);
+  }
+}
+
+export const metricsCommand: Command = {
+  name: 'metrics',
+  summary: 'the same as Prometheus reads it',
+  usage: '<folder>',
+  details:
+    'Of a database opened for reading by this command, for a textfile collector; a running program tells its own.',
+  options: {},
+  examples: [['sop metrics ./data > sop.prom', 'figures of space, as a file']],
+  async run(call) {
+    const [folder] = takePositionals(call, '<folder>') as [string];
+    return reading(folder, async (db) => {
+      for (const line of db.metrics().trimEnd().split('\n')) await call.out.line(line);
+      return EXIT_DONE;
     });
   },
 };

@@ -10,7 +10,7 @@ const GROUPS: readonly (readonly [title: string, verbs: readonly string[]])[] = 
   ['Changing', ['put', 'rm', 'drop', 'rename']],
   ['In and out', ['import', 'export', 'backup', 'restore']],
   ['Upkeep', ['verify', 'compact', 'pin', 'pins', 'unpin', 'salvage']],
-  ['Looking inside', ['stats', 'dump', 'top', 'bench']],
+  ['Looking inside', ['stats', 'metrics', 'dump', 'top', 'bench']],
   ['Working', ['shell', 'completions']],
 ];
 

@@ -54,6 +54,18 @@ export interface CombinerHost {
   /** A request of another kind than a user's has its place in the log; `bytes[start, end)` is its record, to be copied. */
   noteAccepted(request: CommitRequest, number: number, bytes: Uint8Array, start: number, end: number): void;
   noteCommitted(request: CommitRequest, number: number): void;
+  /**
+   * A batch that ends with `number` is durable at `nowMs` (monotonic). It was written from `writtenMs` on, and the oldest of
+   * its requests came at `sinceMs`, or later where the queue had not been emptied before.
+   */
+  noteBatch(
+    transactions: number,
+    bytes: number,
+    number: number,
+    sinceMs: number,
+    writtenMs: number,
+    nowMs: number,
+  ): void;
   noteConflict(request: CommitRequest, error: unknown): void;
   /** Refuses growth past a size limit by throwing. */
   checkSize(byteLength: number): void;
@@ -68,10 +80,11 @@ interface Accepted {
 }
 
 export class Combiner {
-  batches = 0;
   readonly #host: CombinerHost;
   readonly #held: HeldRequests;
   #queue: CommitRequest[] = [];
+  /** When the queue ceased to be empty. */
+  #queuedMs = 0;
   #inFlight = 0;
   #scheduled = false;
   #exclusive = false;
@@ -110,6 +123,7 @@ export class Combiner {
 
   #enqueue(request: CommitRequest): void {
     const queue = this.#queue;
+    if (queue.length === 0) this.#queuedMs = this.#host.env.clock.monotonicMs();
     if (waitsInLine(request)) {
       queue.push(request);
       return;
@@ -237,9 +251,11 @@ export class Combiner {
       batch.release();
       return true;
     }
-    this.batches++;
-    if (onCaller) this.#appendNow(batch, accepted, entered);
-    else this.#appendLater(batch, accepted, entered);
+    const sinceMs = this.#queuedMs;
+    const nowMs = host.env.clock.monotonicMs();
+    this.#queuedMs = nowMs;
+    if (onCaller) this.#appendNow(batch, accepted, entered, sinceMs, nowMs);
+    else this.#appendLater(batch, accepted, entered, sinceMs, nowMs);
     return true;
   }
 
@@ -307,7 +323,7 @@ export class Combiner {
     for (const run of request.runs) table.adoptRun(run.adopt(number));
   }
 
-  #appendNow(batch: BatchBuilder, accepted: Accepted[], entered: number): void {
+  #appendNow(batch: BatchBuilder, accepted: Accepted[], entered: number, sinceMs: number, nowMs: number): void {
     try {
       this.#host.log.commitSync(batch);
     } catch (error) {
@@ -315,21 +331,24 @@ export class Combiner {
       this.#fail(error, accepted);
       return;
     }
+    const durableMs = this.#host.env.clock.monotonicMs();
+    const { paddedLength } = batch.header;
     for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
     batch.release();
-    this.#settle(accepted);
+    this.#settle(accepted, paddedLength, sinceMs, nowMs, durableMs);
   }
 
-  #appendLater(batch: BatchBuilder, accepted: Accepted[], entered: number): void {
+  #appendLater(batch: BatchBuilder, accepted: Accepted[], entered: number, sinceMs: number, nowMs: number): void {
     this.#inFlight++;
     const written = this.#host.log.commit(batch);
     for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
     written.then(
       () => {
         this.#inFlight--;
+        const { paddedLength } = batch.header;
         batch.release();
         if (this.#recovering) this.#unsettled.push(...accepted.map((one) => one.request));
-        else this.#settle(accepted);
+        else this.#settle(accepted, paddedLength, sinceMs, nowMs, this.#host.env.clock.monotonicMs());
         this.#wake();
         this.#pump();
       },
@@ -341,9 +360,11 @@ export class Combiner {
     );
   }
 
-  #settle(accepted: readonly Accepted[]): void {
+  #settle(accepted: readonly Accepted[], bytes: number, sinceMs: number, writtenMs: number, durableMs: number): void {
     const host = this.#host;
-    host.advance((accepted[accepted.length - 1] as Accepted).number);
+    const { number: last } = accepted[accepted.length - 1] as Accepted;
+    host.advance(last);
+    host.noteBatch(accepted.length, bytes, last, sinceMs, writtenMs, durableMs);
     for (const { request, number } of accepted) {
       host.noteCommitted(request, number);
       request.committed(number);

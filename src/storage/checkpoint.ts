@@ -71,10 +71,14 @@ export interface CheckpointResult {
   readonly roots: ReadonlyMap<number, Handle | undefined>;
   /** Segments that the new root does not name any more. */
   readonly dead: readonly number[];
+  /** Bytes of images, and of values moved. */
+  readonly bytesWritten: number;
+  readonly entriesMerged: number;
 }
 
 /** Counts what is written as live. */
 class CountingSink implements ImageSink {
+  bytes = 0;
   readonly #images: SegmentWriter;
   readonly #space: Space;
 
@@ -86,6 +90,7 @@ class CountingSink implements ImageSink {
   append(bytes: Uint8Array, start: number, length: number): ImageAddress {
     const address = this.#images.append(bytes, start, length);
     this.#space.addLive(address.segment, alignUp(length, 8), SEGMENT_IMAGES);
+    this.bytes += length;
     return address;
   }
 }
@@ -99,6 +104,8 @@ export class Checkpoint {
   readonly #subtrees: DeadSubtrees;
   #recordsTotal: number;
   #recordsBefore = 0;
+  /** Of values that the merged changes name. */
+  #valueBytes = 0;
 
   constructor(context: CheckpointContext, input: CheckpointInput) {
     this.#context = context;
@@ -142,6 +149,8 @@ export class Checkpoint {
       },
       roots: this.#roots,
       dead: [...input.relocations.victims, ...this.#runSegments()],
+      bytesWritten: this.#sink.bytes + this.#valueBytes,
+      entriesMerged: this.#recordsBefore,
     };
   }
 
@@ -203,6 +212,7 @@ export class Checkpoint {
         onReference: (reference) => {
           const end = alignUp(reference.offset + reference.length, 8);
           space.addLive(reference.segment, valueBytes(reference), SEGMENT_VALUES, end);
+          this.#valueBytes += valueBytes(reference);
         },
       });
     const merge = new TreeMerge({

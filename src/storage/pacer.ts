@@ -18,6 +18,8 @@ export class Pacer {
   progress = 0;
   /** Nobody waits for anything else: run without pausing. */
   urgent = false;
+  /** The longest time for which the thread was held. */
+  longestSliceMs = 0;
 
   constructor(env: Env, fill: () => number) {
     this.#env = env;
@@ -32,15 +34,21 @@ export class Pacer {
   async run<T>(work: Work<T>, mustStop: () => void): Promise<T> {
     for (;;) {
       mustStop();
-      const until = this.#env.clock.monotonicMs() + this.#sliceMs();
+      let began = this.#env.clock.monotonicMs();
+      const until = began + this.#sliceMs();
+      let now: number;
       do {
         const { done, value } = work.next();
         if (done === true) return value;
+        now = this.#env.clock.monotonicMs();
+        if (now - began > this.longestSliceMs) this.longestSliceMs = now - began;
         if (value !== undefined) {
           await value.load();
           mustStop();
+          // Others had their turn meanwhile.
+          began = this.#env.clock.monotonicMs();
         }
-      } while (this.#env.clock.monotonicMs() < until);
+      } while (now < until);
       await new Promise<void>((resolve) => this.#env.timers.nextTurn(resolve));
     }
   }

@@ -65,6 +65,13 @@ export class Space {
     return live;
   }
 
+  /** Bytes of segments that the root has no use for. */
+  get deadBytes(): number {
+    let dead = 0;
+    for (const row of this.#rows.values()) dead += deadBytes(row);
+    return dead;
+  }
+
   /** Takes in a row read from the segment store. */
   load(key: Uint8Array, keyStart: number, cell: Uint8Array, cellStart: number, cellEnd: number): void {
     const kind = cell[cellStart + 1] as number;
@@ -205,4 +212,14 @@ export function chooseVictims(
     dead -= deadBytes(row);
   }
   return { victims, liveBytes: copied };
+}
+
+/** What compaction would give back, about: the dead bytes of everything that an eager one would rewrite. */
+export function compactableBytes(
+  space: Space,
+  inUse: ReadonlySet<number>,
+  pinned: ReadonlyMap<number, unknown>,
+): number {
+  const { victims } = chooseVictims(space, inUse, Number.POSITIVE_INFINITY, true, pinned);
+  return victims.reduce((sum, index) => sum + deadBytes(space.segments.get(index) as SegmentSpace), 0);
 }

@@ -102,6 +102,11 @@ export class Catalog {
     this.#shapes = shapes;
   }
 
+  /** What was read of hot rows so far; none where nothing was. */
+  get rowCounts(): { readonly hits: number; readonly misses: number } {
+    return { hits: this.#rows?.hits ?? 0, misses: this.#rows?.misses ?? 0 };
+  }
+
   /** Hot rows of all stores. */
   get rows(): RowCache {
     this.#rows ??= new RowCache();

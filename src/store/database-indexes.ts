@@ -5,6 +5,8 @@ import { AT, MISS } from '../node/entry-cursor.ts';
 import { INDEX_STATE_STORE } from '../storage/system-stores.ts';
 import type { EngineApi } from '../transaction/engine-api.ts';
 import type { Catalog } from './catalog.ts';
+import type { IndexBuildStats } from './database-stats.ts';
+import type { Events } from './events.ts';
 import { IndexBuilder } from './index-builder.ts';
 import { notReady, readIndexState } from './index-state.ts';
 import { listEntries } from './listing.ts';
@@ -41,7 +43,7 @@ export interface IndexesHost {
   readonly env: Env;
   readonly catalog: Catalog;
   begin(kind: 'read' | 'write'): TransactionCore;
-  readonly onBackgroundError: ((error: unknown) => void) | undefined;
+  readonly events: Events;
 }
 
 export class DatabaseIndexes {
@@ -50,7 +52,7 @@ export class DatabaseIndexes {
 
   constructor(host: IndexesHost) {
     this.#host = host;
-    const { engine, env, catalog, begin, onBackgroundError } = host;
+    const { engine, env, catalog, begin, events } = host;
     this.#builder = new IndexBuilder({
       env,
       catalog,
@@ -59,10 +61,15 @@ export class DatabaseIndexes {
       get closed() {
         return engine.closed;
       },
-      backgroundError: (error) => onBackgroundError?.(error),
+      backgroundError: events.error,
+      tell: (event) => events.tell('index', event),
     });
     catalog.onIndexWork = (store) => this.#builder.look(store);
     if (!engine.readOnly) this.#resume().catch((error: unknown) => this.#failed(error));
+  }
+
+  get counts(): IndexBuildStats {
+    return { ...this.#builder.counts };
   }
 
   stop(): Promise<void> {
@@ -152,6 +159,6 @@ export class DatabaseIndexes {
   }
 
   #failed(error: unknown): void {
-    if (!this.#host.engine.closed) this.#host.onBackgroundError?.(error);
+    if (!this.#host.engine.closed) this.#host.events.error(error);
   }
 }

@@ -15,8 +15,6 @@ import type {
   BackupProgress as EngineBackupProgress,
   BackupReport as EngineBackupReport,
   EngineApi,
-  EngineOptions,
-  EngineStats,
   PinInfo as EnginePinInfo,
   TransactionKind,
   TransactionOutcome,
@@ -27,9 +25,18 @@ import { type AnyDefinition, Catalog } from './catalog.ts';
 import { type ConflictEvent, type LostRace, RunLost, toConflictEvent } from './conflict-events.ts';
 import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
 import { checkStoreName, StoreDefinition } from './define-store.ts';
+import type { DatabaseStats } from './database-stats.ts';
+import type { DatabaseEvents, EventName } from './events.ts';
 import { checkIndexes } from './index-check.ts';
 import { describeEntry, listEntries, storeNames, type StoreDescription, type StoreInfo } from './listing.ts';
-import { type MemoryOptions, type OpenOptions, toEngineOptions, toMemoryOptions } from './open-options.ts';
+import type { MetricLabels, MetricValue } from './metrics.ts';
+import {
+  type DatabaseOptions,
+  type MemoryOptions,
+  type OpenOptions,
+  toEngineOptions,
+  toMemoryOptions,
+} from './open-options.ts';
 import { type PreparedTransaction, preparedOf, type Report } from './participants.ts';
 import {
   type AttemptLimits,
@@ -46,6 +53,7 @@ import { ShapeStore } from './shape-store.ts';
 import type { Entry } from './store-types.ts';
 import { type AnyKey, Transaction } from './transaction.ts';
 import { TransactionCore } from './transaction-core.ts';
+import { textOf, valuesOf, Watch } from './watch.ts';
 
 /** Limits of one transaction. */
 export interface BeginOptions {
@@ -70,7 +78,6 @@ export interface VerifyReport extends EngineVerifyReport {
   /** Indexes compared with their stores: all that are ready, but for those whose functions this program has not used. */
   readonly indexes: number;
 }
-export type DatabaseStats = EngineStats;
 /** What `db.backup` tells while it works. */
 export type BackupProgress = EngineBackupProgress;
 export type BackupReport = EngineBackupReport;
@@ -110,17 +117,19 @@ export class Database implements AsyncDisposable {
   readonly #indexes: DatabaseIndexes;
   readonly #report: Report;
   #conflictListeners: ((event: ConflictEvent) => void)[] = [];
+  readonly #watch: Watch;
   /** Files are in memory alone: backups go to the disk. */
   #inMemory = false;
 
   /** Use `Database.open` or `Database.memory`. */
-  constructor(engine: EngineApi, env: Env, onBackgroundError?: (error: unknown) => void) {
+  constructor(engine: EngineApi, env: Env, watch = new Watch()) {
+    this.#watch = watch;
     this.#engine = engine;
     this.#env = env;
-    this.#report = (error) => onBackgroundError?.(error);
+    this.#report = watch.events.error;
     this.#catalog = new Catalog(engine, new ShapeStore(engine));
     const begin = (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS);
-    this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, onBackgroundError });
+    this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, events: watch.events });
   }
 
   /**
@@ -152,8 +161,12 @@ export class Database implements AsyncDisposable {
   }
 
   /** For database builders and tests: a database in a world of their own. */
-  static async openWith(env: Env, options: EngineOptions): Promise<Database> {
-    return new Database(await openEngine(env, options), env, options.onBackgroundError);
+  static async openWith(env: Env, options: DatabaseOptions): Promise<Database> {
+    const beganMs = env.clock.monotonicMs();
+    const watch = new Watch(options);
+    const engine = await openEngine(env, watch.engineOptions(options));
+    watch.opened(engine, env.clock.monotonicMs() - beganMs);
+    return new Database(engine, env, watch);
   }
 
   get folder(): string {
@@ -349,10 +362,49 @@ export class Database implements AsyncDisposable {
     return this.write((tx) => tx.cancelRedefine(store));
   }
 
-  /** Figures of this moment; sizes in bytes. */
+  /** Figures of this moment: space, cache, log, checkpoints, conflicts. Cheap enough for once a second. */
   stats(): DatabaseStats {
     this.#mustBeOpen();
-    return this.#engine.stats();
+    return this.#watch.stats(this.#engine, this.#catalog, this.#indexes);
+  }
+
+  /**
+   * The same as text that Prometheus reads (exposition format 0.0.4, `text/plain; version=0.0.4`), to be answered as it is or
+   * after the text of another registry. `labels` go with every sample; `database` is the folder unless it is among them.
+   */
+  metrics(labels?: MetricLabels): string {
+    return textOf(this.stats(), this.folder, labels);
+  }
+
+  /**
+   * The same as plain objects, for a client library to collect. With prom-client:
+   *
+   * ```ts
+   * const metrics = new Map<string, Counter | Gauge>();
+   * // First, so that the others hold what it has read when their turn comes.
+   * new Gauge({ name: 'sop_up', help: 'Figures were read.', collect() {
+   *   for (const metric of metrics.values()) metric.reset();
+   *   for (const { name, labels, value } of db.metricValues()) metrics.get(name)?.inc(labels, value);
+   *   this.set(1);
+   * } });
+   * for (const { name, type, help, labels } of db.metricValues()) {
+   *   if (metrics.has(name)) continue;
+   *   const options = { name, help, labelNames: Object.keys(labels) };
+   *   metrics.set(name, type === 'counter' ? new Counter(options) : new Gauge(options));
+   * }
+   * ```
+   */
+  metricValues(labels?: MetricLabels): MetricValue[] {
+    return valuesOf(this.stats(), this.folder, labels);
+  }
+
+  /**
+   * Calls `listener` whenever `name` happens, soon after it did; see `DatabaseEvents`. Answers the function that ends it. What a
+   * listener throws is told as a background error. `InvalidArgumentError` for an event that there is not.
+   */
+  on<Name extends EventName>(name: Name, listener: (event: DatabaseEvents[Name]) => void): () => void {
+    this.#mustBeOpen();
+    return this.#watch.events.on(name, listener);
   }
 
   /** Walks the whole database and names every broken invariant. It runs beside everything else. */
@@ -419,8 +471,12 @@ export class Database implements AsyncDisposable {
   /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
   async close(): Promise<void> {
     const stopped = this.#indexes.stop();
-    await this.#engine.close();
-    await stopped;
+    try {
+      await this.#engine.close();
+      await stopped;
+    } finally {
+      this.#watch.closed(this.folder);
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -455,6 +511,7 @@ export class Database implements AsyncDisposable {
         if (!isAgain || lost >= DEFAULT_RETRIES) throw error;
         last = error as SopError;
       }
+      this.#watch.retries++;
       await pauseAfterLoss(this.#env, lost);
     }
   }

@@ -15,8 +15,9 @@ import { ClosedError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
 import { type AnyDefinition, type Catalog, indexesFor } from './catalog.ts';
+import type { IndexEvent } from './events.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';
-import { type IndexState, putIndexState, readIndexState, removeIndexState } from './index-state.ts';
+import { putIndexState, readIndexState, removeIndexState } from './index-state.ts';
 import { isLostRace, pauseAfterLoss } from './retry.ts';
 import { afterPosition, countEntries, readRows, type Row } from './row-reader.ts';
 import { isSeparate } from './store-codec.ts';
@@ -35,12 +36,17 @@ export interface BuilderHost {
   readonly canWrite: boolean;
   begin(kind: 'read' | 'write'): TransactionCore;
   backgroundError(error: unknown): void;
+  tell(event: IndexEvent): void;
 }
 
 interface Job {
   readonly store: string;
   readonly index: string;
   readonly id: number;
+  /** Where the batch under way comes to. */
+  done: number;
+  total: number;
+  isReady: boolean;
 }
 
 interface Waiter {
@@ -49,6 +55,7 @@ interface Waiter {
 }
 
 export class IndexBuilder {
+  readonly counts = { started: 0, ready: 0, failed: 0, entries: 0 };
   readonly #host: BuilderHost;
   readonly #stores = new Set<string>();
   readonly #waiters = new Set<Waiter>();
@@ -116,7 +123,7 @@ export class IndexBuilder {
       if (entry === undefined) return undefined;
       for (const { stored, lacksFunction } of indexesFor(entry, this.#definitionOf(store))?.all ?? []) {
         if (lacksFunction || readIndexState(core.engine, stored.id)?.state !== 'building') continue;
-        return { store, index: stored.name, id: stored.id };
+        return { store, index: stored.name, id: stored.id, done: 0, total: 0, isReady: false };
       }
       return undefined;
     } finally {
@@ -130,6 +137,8 @@ export class IndexBuilder {
 
   async #build(job: Job): Promise<void> {
     let most = FIRST_BATCH;
+    this.counts.started++;
+    this.#tellOf(job, 'begin');
     for (let lost = 0; !this.#stopped; ) {
       const core = this.#host.begin('write');
       try {
@@ -139,6 +148,8 @@ export class IndexBuilder {
         lost = 0;
         most = Math.min(LARGEST_BATCH, most * 2);
         this.#tell();
+        if (job.isReady) this.counts.ready++;
+        if (job.isReady || goesOn) this.#tellOf(job, job.isReady ? 'ready' : 'progress');
         if (!goesOn) return;
         await this.#nextTurn();
       } catch (error) {
@@ -148,6 +159,8 @@ export class IndexBuilder {
           await pauseAfterLoss(this.#host.env, lost++);
         } else if (isVerdict(error)) {
           await this.#fail(job, error);
+          this.counts.failed++;
+          this.#tellOf(job, 'failed', problemOf(error));
           return;
         } else throw error;
       }
@@ -166,9 +179,17 @@ export class IndexBuilder {
     const upper = reachedEnd || last === undefined ? undefined : keySuccessor(last);
     core.engine.noteRange(store.storeId, afterPosition(state.position), upper);
     for (const row of rows) await addRow(store, index, row);
+    job.done = state.done + rows.length;
+    job.total = total;
+    job.isReady = reachedEnd;
+    this.counts.entries += rows.length;
     if (reachedEnd) removeIndexState(core.engine, job.id);
     else putIndexState(core.engine, job.id, { ...state, position: last, done: state.done + rows.length, total });
     return !reachedEnd;
+  }
+
+  #tellOf({ store, index, done, total }: Job, phase: IndexEvent['phase'], problem?: string): void {
+    this.#host.tell({ phase, store, index, done, total, problem });
   }
 
   async #fail(job: Job, error: Error): Promise<void> {
@@ -178,7 +199,8 @@ export class IndexBuilder {
         const store = core.openToBuild(job.store, this.#definitionOf(job.store));
         const state = readIndexState(core.engine, job.id);
         const isThere = store?.indexSet?.all.some((one) => one.stored.id === job.id) ?? false;
-        if (isThere && state !== undefined) putIndexState(core.engine, job.id, failed(state, error));
+        if (isThere && state !== undefined)
+          putIndexState(core.engine, job.id, { ...state, state: 'failed', problem: problemOf(error) });
         await core.commit();
         return;
       } catch (failure) {
@@ -190,11 +212,10 @@ export class IndexBuilder {
   }
 }
 
-function failed(state: IndexState, error: Error): IndexState {
+function problemOf(error: Error): string {
   const { holder, key } = error instanceof SopError ? error.details : {};
   const keys = [key, holder].filter((one) => one !== undefined).map(show);
-  const problem = keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
-  return { ...state, state: 'failed', problem };
+  return keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
 }
 
 function show(key: unknown): string {

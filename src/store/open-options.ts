@@ -1,6 +1,7 @@
 /** How a database is opened, and what is refused about it before anything is touched. */
 import { InvalidArgumentError } from '../base/errors.ts';
 import type { EngineOptions } from '../transaction/engine-api.ts';
+import { type Logger, mustBeLogger } from './logger.ts';
 
 /** Options of `Database.memory`, and of `Database.open` beside its own. */
 export interface MemoryOptions {
@@ -18,6 +19,15 @@ export interface MemoryOptions {
   readonly transactionTimeoutMs?: number;
   /** Hears what goes wrong in the background, where there is no call to fail. */
   readonly onBackgroundError?: (error: unknown) => void;
+  /** Where the database logs to; nowhere by default. `console` will do. See `Logger` for what is logged and at which level. */
+  readonly logger?: Logger;
+  /** Commits and syncs that take so many milliseconds or more are told as 'slow' (default 1000). */
+  readonly slowMs?: number;
+}
+
+/** What a database is opened with, in a world of its own. */
+export interface DatabaseOptions extends EngineOptions {
+  readonly logger?: Logger;
 }
 
 export interface OpenOptions extends MemoryOptions {
@@ -42,6 +52,8 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
   'maxTransactionBytes',
   'transactionTimeoutMs',
   'onBackgroundError',
+  'logger',
+  'slowMs',
   'readOnly',
   'create',
   'mode',
@@ -56,10 +68,12 @@ const MEMORY_OPTIONS: readonly string[] = [
   'maxTransactionBytes',
   'transactionTimeoutMs',
   'onBackgroundError',
+  'logger',
+  'slowMs',
 ];
 
 /** The same for a database in memory. */
-export function toMemoryOptions(folder: string, options: MemoryOptions): EngineOptions {
+export function toMemoryOptions(folder: string, options: MemoryOptions): DatabaseOptions {
   const other = Object.keys(options).find((name) => !MEMORY_OPTIONS.includes(name));
   if (other !== undefined) {
     throw new InvalidArgumentError(
@@ -70,7 +84,7 @@ export function toMemoryOptions(folder: string, options: MemoryOptions): EngineO
 }
 
 /** Throws `InvalidArgumentError` for what no database can be opened with. */
-export function toEngineOptions(folder: string, options: OpenOptions): EngineOptions {
+export function toEngineOptions(folder: string, options: OpenOptions): DatabaseOptions {
   if (typeof folder !== 'string' || folder === '') {
     throw new InvalidArgumentError('the folder of a database is a non-empty string', { details: { found: folder } });
   }
@@ -88,6 +102,8 @@ export function toEngineOptions(folder: string, options: OpenOptions): EngineOpt
   mustBeBytes('maxTransactionBytes', options.maxTransactionBytes);
   mustBeCount('maxOpenTransactions', 'transactions', options.maxOpenTransactions);
   mustBeCount('transactionTimeoutMs', 'milliseconds', options.transactionTimeoutMs);
+  mustBeLogger(options.logger);
+  mustBeMs('slowMs', options.slowMs);
   if (options.readOnly === true && options.create === true) {
     throw new InvalidArgumentError('readOnly and create contradict each other: nothing is created when reading only');
   }
@@ -110,6 +126,13 @@ function refuseOtherModes(options: OpenOptions): void {
 function mustBeFlag(name: string, value: unknown): void {
   if (value === undefined || typeof value === 'boolean') return;
   throw new InvalidArgumentError(`option ${name} is true or false`, { details: { found: value } });
+}
+
+function mustBeMs(name: string, value: unknown): void {
+  if (value === undefined || (typeof value === 'number' && value > 0)) return;
+  throw new InvalidArgumentError(`option ${name} is a number of milliseconds above zero`, {
+    details: { found: value },
+  });
 }
 
 function mustBeBytes(name: string, value: unknown): void {

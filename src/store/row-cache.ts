@@ -22,6 +22,8 @@ export const MAX_ROW_KEY_BYTES = 32;
 export const MAX_ROW_CELL_BYTES = 512;
 
 export class RowCache {
+  hits = 0;
+  misses = 0;
   /** Tree token of each row and one more, 0 for none. */
   readonly #tokens = new Float64Array(ROWS);
   readonly #keys = new Uint8Array(ROWS * MAX_ROW_KEY_BYTES);
@@ -36,9 +38,12 @@ export class RowCache {
   find(token: number, key: Uint8Array, length: number, hash: number): number {
     const first = (hash & SET_MASK) * WAYS;
     for (let row = first; row < first + WAYS; row++) {
-      if (this.#tokens[row] === token + 1 && this.#keyLengths[row] === length && this.#holds(row, key, length))
+      if (this.#tokens[row] === token + 1 && this.#keyLengths[row] === length && this.#holds(row, key, length)) {
+        this.hits++;
         return row;
+      }
     }
+    this.misses++;
     return -1;
   }
 

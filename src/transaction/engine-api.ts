@@ -4,6 +4,8 @@
  */
 import type { Env } from '../env/env.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
+import type { EngineObserver } from './engine-events.ts';
+import type { EngineStats } from './stats-types.ts';
 
 export const ABSENT = 0;
 export const FOUND = 1;
@@ -166,34 +168,6 @@ export interface VerifyReport {
   readonly bytesChecked: number;
 }
 
-export interface EngineStats {
-  readonly databaseId: string;
-  readonly number: number;
-  readonly epoch: number;
-  readonly rootNumber: number;
-  /** `pinned`: part of `segments` that nothing but pins keeps, about. */
-  readonly sizeBytes: {
-    readonly log: number;
-    readonly segments: number;
-    readonly live: number;
-    readonly pinned: number;
-  };
-  readonly segments: number;
-  readonly cache: {
-    readonly limitBytes: number;
-    readonly usedBytes: number;
-    readonly hits: number;
-    readonly misses: number;
-  };
-  readonly memoryTable: { readonly usedBytes: number; readonly limitBytes: number; readonly frozen: number };
-  readonly commits: number;
-  readonly conflicts: number;
-  readonly batches: number;
-  readonly checkpoints: number;
-  readonly openTransactions: number;
-  readonly oldestSnapshot: number;
-}
-
 export interface PinInfo {
   readonly name: string;
   /** The number of the newest transaction that the pinned state holds. */
@@ -289,4 +263,8 @@ export interface EngineOptions {
   /** Space kept ready ahead in the log, a multiple of 4096 (default 1 MiB). Less where disks are small. */
   readonly logReserveBytes?: number;
   readonly onBackgroundError?: (error: unknown) => void;
+  /** Hears of checkpoints, slow commits and the like. */
+  readonly observer?: EngineObserver;
+  /** Commits and syncs that take so many milliseconds or more are told as slow. */
+  readonly slowMs?: number;
 }

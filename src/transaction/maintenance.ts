@@ -9,16 +9,16 @@
  *  2. A cycle that was overtaken by a recovery of the log adopts nothing.
  *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
  */
-import { alignUp } from '../base/bytes.ts';
 import { ClosedError, type SopError } from '../base/errors.ts';
 import type { Combiner } from '../commit/combiner.ts';
 import type { Env, Timer } from '../env/env.ts';
+import { LOG_ALIGNMENT } from '../base/limits.ts';
 import { KIND_FREEZE, KIND_RECLAIM, KIND_ROOT } from '../log/batch.ts';
 import type { CommitLog } from '../log/commit-log.ts';
-import { AT } from '../node/entry-cursor.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { Checkpoint, type CheckpointResult } from '../storage/checkpoint.ts';
 import type { DatabaseState } from '../storage/database-state.ts';
+import { loadSpace } from '../storage/load-space.ts';
 import { Pacer } from '../storage/pacer.ts';
 import { encodeReclaim } from '../storage/reclaim.ts';
 import type { PinnedRoots } from '../storage/pinned-roots.ts';
@@ -27,9 +27,8 @@ import { encodeRoot } from '../storage/root.ts';
 import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
 import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
-import { chooseVictims } from '../storage/space.ts';
-import { SEGMENT_STORE } from '../storage/system-stores.ts';
-import { TreeCursor } from '../tree/tree-cursor.ts';
+import { chooseVictims, type VictimChoice } from '../storage/space.ts';
+import type { Figures } from './figures.ts';
 
 /** Live bytes that one cycle copies for compaction, about. */
 const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
@@ -53,6 +52,7 @@ export interface MaintenanceHost {
   readonly factory: SegmentFactory;
   readonly writer: number;
   readonly pinnedRoots: PinnedRoots;
+  readonly figures: Figures;
   /** Grows with every recovery of the log. */
   readonly generation: number;
   nextCounter(): number;
@@ -61,13 +61,14 @@ export interface MaintenanceHost {
   backgroundError(error: unknown): void;
 }
 
+const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
+
 /** Thrown inside a cycle that must not go on. */
 class GivenUp extends Error {}
 
 const NO_VICTIMS: ReadonlySet<number> = new Set();
 
 export class Maintenance {
-  checkpoints = 0;
   readonly pacer: Pacer;
   readonly #host: MaintenanceHost;
   readonly #combiner: Combiner;
@@ -77,6 +78,8 @@ export class Maintenance {
   #wanted = false;
   /** The next active table must have room for as many bytes. */
   #wantedRoom = 0;
+  /** The last freeze: what the log had taken until then is covered by the root made of it. */
+  #frozenAt = { covered: 0, logBytes: 0 };
   /** Segments that the cycle under way empties. */
   victims: ReadonlySet<number> = NO_VICTIMS;
   #stopping = false;
@@ -110,8 +113,8 @@ export class Maintenance {
   }
 
   /** A commit was made: arms the idle timer. */
-  noteCommit(): void {
-    this.#lastCommitMs = this.#host.env.clock.monotonicMs();
+  noteCommit(nowMs: number): void {
+    this.#lastCommitMs = nowMs;
     this.#noted = false;
     if (this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
   }
@@ -224,14 +227,17 @@ export class Maintenance {
     try {
       this.loadSpace();
       const before = host.state.space.totalBytes;
-      const victims = this.#chooseVictims(eager);
+      const { victims, liveBytes } = this.#chooseVictims(eager);
       this.victims = new Set(victims);
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
-      await this.#makeRoot(covered, victims, mustStop);
+      host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
+      const ms = await this.#makeRoot(covered, victims, mustStop);
+      if (victims.length > 0) host.figures.noteCompaction(victims.length, liveBytes, ms);
       return victims.length > 0 && host.state.space.totalBytes < before;
     } catch (error) {
+      host.figures.checkpointFails(host.state.active.baseNumber, host.env.clock.monotonicMs());
       await this.#startOver();
       throw error;
     } finally {
@@ -239,13 +245,13 @@ export class Maintenance {
     }
   }
 
-  #chooseVictims(eager: boolean): readonly number[] {
+  #chooseVictims(eager: boolean): VictimChoice {
     const { state, pinnedRoots } = this.#host;
     const pinned = pinnedRoots.segments();
-    if (pinned === undefined) return [];
+    if (pinned === undefined) return NO_CHOICE;
     // Changes that this cycle does not merge may refer to values in any segment.
-    if (this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty) return [];
-    return chooseVictims(state.space, this.#host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager, pinned).victims;
+    if (this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty) return NO_CHOICE;
+    return chooseVictims(state.space, this.#host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager, pinned);
   }
 
   /** Answers the number the coming root covers; undefined where there is nothing to do. */
@@ -266,7 +272,10 @@ export class Maintenance {
         const batch = host.log.openBatch();
         const number = batch.beginTransaction(KIND_FREEZE, host.writer, host.nextCounter());
         batch.endTransaction();
+        const beganMs = host.env.clock.monotonicMs();
         await host.log.commit(batch).finally(() => batch.release());
+        host.figures.noteAppend(LOG_ALIGNMENT, host.env.clock.monotonicMs() - beganMs);
+        this.#frozenAt = { covered: number, logBytes: host.figures.logBytes };
         state.freeze(number, room);
         state.durable = number;
         return number;
@@ -279,7 +288,8 @@ export class Maintenance {
     }
   }
 
-  async #makeRoot(covered: number, victims: readonly number[], mustStop: () => void): Promise<void> {
+  /** Answers how long it took. */
+  async #makeRoot(covered: number, victims: readonly number[], mustStop: () => void): Promise<number> {
     const host = this.#host;
     const { state, segments, reader, cache } = host;
     const root = state.view.root;
@@ -311,9 +321,13 @@ export class Maintenance {
       values.forget(victim);
     }
     state.reclaims.add({ covered, segments: result.dead });
-    this.checkpoints++;
+    const { figures } = host;
+    const logBytes = this.#frozenAt.covered === covered ? this.#frozenAt.logBytes : figures.logBytesAtRoot;
+    const nowMs = host.env.clock.monotonicMs();
+    const ms = figures.checkpointEnds(covered, nowMs, result.bytesWritten, result.entriesMerged, logBytes);
     this.#combiner.resume();
     await this.#tidyUp(covered);
+    return ms;
   }
 
   /** What a new root makes needless goes. The root is adopted whatever becomes of this: errors are told, and that is all. */
@@ -374,32 +388,25 @@ export class Maintenance {
       host.state.reclaims.add({ covered: host.state.view.root.record.covered, segments: free });
       throw error;
     }
+    let bytes = 0;
     for (const index of free) {
       host.cache.forget(index);
       try {
+        bytes += host.env.files.status(host.segments.path(index))?.sizeBytes ?? 0;
         host.segments.removeFile(index);
       } catch (error) {
         // No root names it: the next opening sweeps it.
         host.backgroundError(error);
       }
     }
+    host.figures.noteReclaimed(free.length, bytes);
   }
 
   /** Sees that `state.space` knows every segment. */
   loadSpace(): void {
     if (this.#spaceLoaded) return;
     const { reader, state, cache } = this.#host;
-    const tree = reader.tree(state.view.root, SEGMENT_STORE);
-    if (tree !== undefined) {
-      const cursor = new TreeCursor(cache, tree);
-      cursor.waits = true;
-      for (let step = cursor.first(); step === AT; step = cursor.next()) {
-        state.space.load(cursor.keyBytes, cursor.keyStart, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
-      }
-    }
-    // The forest's root is a checkpoint's last image, appended when the rows were written already.
-    const { forest } = state.view.root.record;
-    if (forest !== undefined) state.space.noteNamed(forest.segment, forest.offset + alignUp(forest.length, 8));
+    loadSpace(state.space, state.view.root, reader, cache);
     this.#spaceLoaded = true;
   }
 

@@ -8,6 +8,7 @@
 import { alignUp } from '../base/bytes.ts';
 import {
   ClosedError,
+  ConflictError,
   DiskFullError,
   InvalidArgumentError,
   LimitExceededError,
@@ -24,8 +25,9 @@ import { type CommitLog, LogSealedError } from '../log/commit-log.ts';
 import { listEpochs } from '../log/epoch-file.ts';
 import { type LogOpening, openLog } from '../log/log-recovery.ts';
 import { ImageCache } from '../node/image-cache.ts';
-import { type DatabaseFolder, toHex } from '../storage/database-folder.ts';
+import type { DatabaseFolder } from '../storage/database-folder.ts';
 import { DatabaseState } from '../storage/database-state.ts';
+import { loadSpace } from '../storage/load-space.ts';
 import { MemoryTablePool, type MemoryTable } from '../storage/memory-table.ts';
 import { PinnedRoots } from '../storage/pinned-roots.ts';
 import { decodeRoot, EMPTY_ROOT, type RootRecord } from '../storage/root.ts';
@@ -43,7 +45,6 @@ import type {
   EngineApi,
   EngineBackupOptions,
   EngineOptions,
-  EngineStats,
   PinInfo,
   PreparedInfo,
   TransactionKind,
@@ -52,10 +53,13 @@ import type {
   VerifyReport,
 } from './engine-api.ts';
 import { backUp } from './backup.ts';
+import { engineStats } from './engine-stats.ts';
+import { Figures } from './figures.ts';
 import { Maintenance, type MaintenanceHost } from './maintenance.ts';
 import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
 import { loadPrepared, PreparedTransactions } from './prepared.ts';
 import type { SpillContext } from './spill.ts';
+import type { EngineStats } from './stats-types.ts';
 import { Transaction } from './transaction.ts';
 import type { TransactionHost } from './transaction-host.ts';
 
@@ -121,6 +125,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   readonly factory: SegmentFactory;
   readonly spillBytes: number;
   readonly blockers: Blockers;
+  readonly figures: Figures;
   generation = 0;
   readonly #options: EngineOptions;
   readonly #folder: DatabaseFolder;
@@ -135,11 +140,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   /** Bytes of values written since a checkpoint last counted them. */
   #valueBytes = 0;
   #valuesCountedAt = 0;
-  #commits = 0;
-  #conflicts = 0;
   #lastTurnMs: number;
   #turnAsked = false;
   #closing: Promise<void> | undefined;
+  #spaceLoaded = false;
 
   constructor(opened: Opened) {
     const { env, options, folder, opening } = opened;
@@ -151,6 +155,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     this.#folder = folder;
     this.#log = opening.log;
     this.#lastTurnMs = env.clock.monotonicMs();
+    this.figures = new Figures(options.observer, options.slowMs);
     const tableBytes = Math.max(MIN_TABLE_BYTES, options.tableBytes ?? DEFAULT_TABLE_BYTES);
     this.spillBytes = Math.min(MAX_SPILL_BYTES, tableBytes / 4);
     this.segments = new Segments(env, folder.data);
@@ -188,6 +193,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       this.#maintenance = new Maintenance(this, this.#combiner);
     }
     this.#prepared = new PreparedTransactions(this, this.#combiner);
+    this.figures.logBytesAtRoot = -this.state.tableBytes;
     if (this.state.frozen.length > 0) this.#maintenance?.request();
   }
 
@@ -219,6 +225,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const transaction = new Transaction(this, kind, this.state.view, this.state.durable, options);
     this.state.views.acquire();
     this.#open.add(transaction);
+    this.figures.begun++;
     if (kind === 'write') this.#openWrites++;
     return transaction;
   }
@@ -228,6 +235,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const transaction = new Transaction(this, kind, kept.view, kept.view.root.record.covered, options);
     this.pinnedRoots.use(kept);
     this.#open.add(transaction);
+    this.figures.begun++;
     return transaction;
   }
 
@@ -334,19 +342,33 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   /** A transaction's changes are in the tables, at `number`. */
   noteChanges(idWriter: number, idCounter: number, number: number, runs: number): void {
     this.state.ids.noteCommitted(idWriter, idCounter, number);
-    this.#commits++;
+    this.figures.commits++;
     if (runs > 0) (this.#maintenance as Maintenance).noteRuns();
   }
 
   noteCommitted(request: CommitRequest, number: number): void {
     if (request.kind === KIND_USER) {
+      this.figures.commitBytes += request.byteLength;
       this.noteChanges(request.idWriter, request.idCounter, number, request.runs.length);
     } else this.#prepared.noteCommitted(request, number);
-    (this.#maintenance as Maintenance).noteCommit();
   }
 
-  noteConflict(): void {
-    this.#conflicts++;
+  noteBatch(
+    transactions: number,
+    bytes: number,
+    number: number,
+    sinceMs: number,
+    writtenMs: number,
+    nowMs: number,
+  ): void {
+    this.figures.noteBatch(transactions, bytes, number, sinceMs, writtenMs, nowMs);
+    (this.#maintenance as Maintenance).noteCommit(nowMs);
+  }
+
+  noteConflict(_request: CommitRequest, error: unknown): void {
+    if (error instanceof ConflictError) this.figures.conflicts++;
+    else if (error instanceof SnapshotTooOldError) this.figures.tooOld++;
+    else this.figures.refused++;
   }
 
   checkSize(byteLength: number): void {
@@ -354,8 +376,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     if (limit === undefined) return;
     const maintenance = this.#maintenance as Maintenance;
     maintenance.loadSpace();
-    if (this.#valuesCountedAt !== maintenance.checkpoints) {
-      this.#valuesCountedAt = maintenance.checkpoints;
+    if (this.#valuesCountedAt !== this.figures.checkpoints) {
+      this.#valuesCountedAt = this.figures.checkpoints;
       this.#valueBytes = 0;
     }
     const inSegments = this.state.space.totalBytes + this.pinnedRoots.heldBytes(this.state.space);
@@ -375,6 +397,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   async recover(cause: unknown): Promise<void> {
     this.generation++;
+    const beganMs = this.env.clock.monotonicMs();
     const log = this.log;
     // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
     if (log.failed instanceof LogSealedError) throw log.failed;
@@ -400,6 +423,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       opening.close();
     }
     if (opening.log !== undefined) this.#log = opening.log;
+    const ms = this.env.clock.monotonicMs() - beganMs;
+    this.figures.noteRecovered(cause, log.epoch, this.state.durable, ms);
     this.backgroundError(cause);
   }
 
@@ -525,7 +550,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   async backup(options: EngineBackupOptions): Promise<BackupReport> {
     this.mustBeUsable();
-    return backUp(this, this.#folder, options);
+    return this.figures.countBackup(backUp(this, this.#folder, options));
   }
 
   /** Removes what nobody reads any more. */
@@ -559,44 +584,24 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   stats(): EngineStats {
     this.mustBeUsable();
-    const { state, cache } = this;
-    const { hits, misses, usedBytes, limitBytes } = cache.stats;
+    const { env, databaseId, folder, readOnly, state, cache, pinnedRoots, figures } = this;
     let oldestSnapshot = state.durable;
     for (const transaction of this.#open) oldestSnapshot = Math.min(oldestSnapshot, transaction.snapshot);
-    return {
-      databaseId: toHex(this.databaseId),
-      number: state.durable,
+    return engineStats({
+      ...{ env, databaseId, folder, readOnly, state, cache, pinnedRoots, figures, oldestSnapshot },
+      dataFolder: this.#folder.data,
       epoch: this.#log?.epoch ?? 0,
-      rootNumber: state.view.root.record.covered,
-      sizeBytes: { ...this.#folderBytes(), live: state.space.liveBytes, pinned: this.#pinnedBytes() },
-      segments: state.space.segments.size,
-      cache: { limitBytes, usedBytes, hits, misses },
-      memoryTable: {
-        usedBytes: state.active.usedBytes,
-        limitBytes: state.active.capacityBytes,
-        frozen: state.frozen.length,
-      },
-      commits: this.#commits,
-      conflicts: this.#conflicts,
-      batches: this.#combiner?.batches ?? 0,
-      checkpoints: this.#maintenance?.checkpoints ?? 0,
+      longestSliceMs: this.#maintenance?.pacer.longestSliceMs ?? 0,
       openTransactions: this.#open.size,
-      oldestSnapshot,
-    };
+      segmentsInUse: () => this.segmentsInUse(),
+      loadSpace: () => this.#loadSpace(),
+    });
   }
 
-  /** What pins alone keep; known to an opening for writing. */
-  #pinnedBytes(): number {
-    if (this.#maintenance === undefined || this.pinnedRoots.list().length === 0) return 0;
-    this.#maintenance.loadSpace();
-    return this.pinnedRoots.keptBytes(this.state.space);
-  }
-
-  #folderBytes(): { log: number; segments: number } {
-    const { files } = this.env;
-    const sum = (folder: string): number =>
-      files.list(folder).reduce((total, name) => total + (files.status(`${folder}/${name}`)?.sizeBytes ?? 0), 0);
-    return { log: sum(`${this.folder}/log`), segments: sum(this.#folder.data) };
+  #loadSpace(): void {
+    if (this.#maintenance !== undefined) this.#maintenance.loadSpace();
+    else if (!this.#spaceLoaded) loadSpace(this.state.space, this.state.view.root, this.reader, this.cache);
+    this.#spaceLoaded = true;
   }
 
   close(): Promise<void> {

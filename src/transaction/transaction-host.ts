@@ -6,6 +6,7 @@ import type { SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import type { WriteBufferPool } from '../storage/write-buffer.ts';
 import type { EngineTransaction } from './engine-api.ts';
+import type { Figures } from './figures.ts';
 import type { SpillContext } from './spill.ts';
 
 export interface TransactionHost<Ended extends EngineTransaction = EngineTransaction> {
@@ -18,6 +19,7 @@ export interface TransactionHost<Ended extends EngineTransaction = EngineTransac
   readonly writer: number;
   /** Bytes a transaction may buffer before it spills. */
   readonly spillBytes: number;
+  readonly figures: Figures;
   /** Bytes of keys and values that a transaction may change. */
   readonly maxTransactionBytes: number;
   nextCounter(): number;

@@ -426,6 +426,7 @@ export class Transaction implements EngineTransaction {
         changes.buffer = this.#host.buffers.acquire(changes.storeId);
         changes.buffer.numbered = buffer.numbered;
       }
+      this.#host.figures.noteSpill(buffer.sectionLength);
       changes.spill.spill(buffer, changes.buffer, this.#savepoints === undefined);
     }
   }

@@ -8,6 +8,7 @@ import { DatabaseLockedError, DatabaseNotFoundError, InvalidArgumentError } from
 import { portableEnv } from '../../src/env/portable-env.ts';
 import { Database } from '../../src/store/database.ts';
 import { defineStore } from '../../src/store/define-store.ts';
+import { observationContract } from './database/observation.contract.ts';
 import { pinsContract } from './database/pins.contract.ts';
 import { type ReadOnlySubject, readOnlyContract } from './database/read-only.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
@@ -38,6 +39,7 @@ const inFolder: OpenSubject = async () => {
 };
 databaseContract('a database in a folder', inFolder);
 describe('a database in a folder', () => pinsContract(inFolder));
+describe('a database in a folder', () => observationContract(inFolder));
 
 async function fingerprint(folder: string): Promise<string> {
   const lines: string[] = [];

@@ -1,6 +1,7 @@
 /** The contract of a database on files in memory. */
 import { describe } from 'vitest';
 import { Database } from '../../src/store/database.ts';
+import { observationContract } from './database/observation.contract.ts';
 import { pinsContract } from './database/pins.contract.ts';
 import { databaseContract } from './database.contract.ts';
 
@@ -12,6 +13,13 @@ databaseContract('a database in memory', async () => {
 databaseContract('a database in memory with next to no cache and small tables', async () => {
   const db = await Database.memory({ cacheBytes: 64 * 1024, tableBytes: 256 * 1024 });
   return { db, dispose: () => db.close() };
+});
+
+describe('a database in memory', () => {
+  observationContract(async () => {
+    const db = await Database.memory();
+    return { db, dispose: () => db.close() };
+  });
 });
 
 describe('a database in memory with next to no cache and small tables', () => {

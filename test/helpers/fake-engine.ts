@@ -24,7 +24,6 @@ import {
   type BeginOptions,
   type EngineApi,
   type EngineSavepoint,
-  type EngineStats,
   type PinInfo,
   type EngineTransaction,
   FOUND,
@@ -35,6 +34,8 @@ import {
   type TransactionOutcome,
   type VerifyReport,
 } from '../../src/transaction/engine-api.ts';
+import type { EngineStats } from '../../src/transaction/stats-types.ts';
+import { NO_STATS } from './no-stats.ts';
 
 interface Entry {
   readonly key: Uint8Array;
@@ -180,18 +181,11 @@ export class FakeEngine implements EngineApi {
 
   stats(): EngineStats {
     return {
-      databaseId: 'fake',
+      ...NO_STATS,
       number: this.number,
-      epoch: 1,
-      rootNumber: 0,
-      sizeBytes: { log: 0, segments: 0, live: 0, pinned: 0 },
-      segments: 0,
-      cache: { limitBytes: 0, usedBytes: 0, hits: 0, misses: 0 },
-      memoryTable: { usedBytes: 0, limitBytes: 0, frozen: 0 },
       commits: this.history.length,
       conflicts: this.conflicts,
       batches: this.history.length,
-      checkpoints: 0,
       openTransactions: this.open.size,
       oldestSnapshot: Math.min(this.number, ...[...this.open].map((t) => t.snapshot)),
     };
