@@ -12,7 +12,7 @@ const ENOUGH = 1500;
 /** Hands back the database, opened again. */
 export async function crash(folder: string): Promise<Database> {
   heading('Kill -9 in the middle of a commit');
-  say('another process writes an order and its receipt in one transaction, again and again, and is killed');
+  say('another process writes orders, each with its receipt, until it is killed');
   for (let run = 1; run <= KILLS; run++) {
     const acknowledged = await writeAndKill(folder, run);
     const began = performance.now();
@@ -25,8 +25,8 @@ export async function crash(folder: string): Promise<Database> {
     if (halves > 0 || found.orders.size !== found.receipts.size) throw new Error('half of a transaction is there');
     const more = found.orders.size - acknowledged.length;
     fact(
-      `killed after ${count(acknowledged.length)} acknowledged; open again in ${duration(opened)}: all are there` +
-        `${more > 0 ? `, and ${more} more it had no time to hear of` : ''}, none by half`,
+      `killed after ${count(acknowledged.length)}; open in ${duration(opened)}: all are there` +
+        `${more > 0 ? ` and ${more} more` : ''}, none by half`,
     );
     if (run === KILLS) return db;
     await db.close();

@@ -8,7 +8,7 @@ const BATCH = 4000;
 
 export async function load(db: Database): Promise<void> {
   heading('Loading the cities of the world');
-  say(`${count(allCities.length)} records from GeoNames into three stores: by country and size, by name, by size`);
+  say(`${count(allCities.length)} records from GeoNames into three stores, each in an order of its own`);
   const progress = new ProgressLine('cities');
   for (let from = 0; from < allCities.length; from += BATCH) {
     const batch = allCities.slice(from, from + BATCH);

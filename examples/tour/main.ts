@@ -1,6 +1,6 @@
 /**
- * The tour (`npm start`): loads real data, asks questions, lets 64 clients write at once, kills a writer in mid-commit, and
- * verifies what is left. `node examples/tour/main.ts [folder]`
+ * The tour (`npm start`): loads real data, asks questions, lets 64 clients write at once, keeps a state and takes a
+ * backup meanwhile, kills a writer in mid-commit, and verifies what is left. `node examples/tour/main.ts [folder]`
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,9 +10,11 @@ import { crash } from './crash.ts';
 import { load } from './load.ts';
 import { questions } from './questions.ts';
 import { bold, count, dim, duration, fact, heading, mebibytes, ProgressLine, say } from './show.ts';
+import { states } from './states.ts';
 import { transfers } from './transfers.ts';
 
 const folder = process.argv[2] ?? join(tmpdir(), 'sop-tour');
+const backupFolder = `${folder}-backup`;
 
 /** The folder of an earlier tour is replaced; anything else is left alone. */
 function makeRoom(): void {
@@ -52,6 +54,7 @@ function goodbye(tookMs: number): void {
     `sop scan ${folder} names --prefix 'name^=New Y' --keys-only`,
     `sop count ${folder} cities --prefix country=BR`,
     `sop export ${folder} accounts | head -3`,
+    `sop count ${backupFolder} shipments`,
     `sop --help`,
   ]) {
     say(`  ${line}`);
@@ -69,6 +72,7 @@ async function tour(): Promise<void> {
   await load(first);
   await questions(first);
   await transfers(first);
+  await states(first, backupFolder);
   await first.close();
   const db = await crash(folder);
   await verify(db);

@@ -1,5 +1,5 @@
 /** The stores of the tour. */
-import { defineStore } from '../../src/index.ts';
+import { defineStore, type } from '../../src/index.ts';
 
 export interface CityKey {
   readonly country: string;
@@ -42,3 +42,18 @@ export const orders = defineStore<{ run: number; id: number }, { item: string; a
 
 /** ... and one here. */
 export const receipts = defineStore<{ run: number; id: number }, { text: string }>('receipts', { key: ['run', 'id'] });
+
+export type Status = 'packed' | 'sent' | 'delivered';
+export interface Shipment {
+  readonly to: string;
+  readonly grams: number;
+  readonly status: Status;
+}
+
+/** What 64 clients send and deliver, also to be asked by status. */
+export const shipments = defineStore('shipments', {
+  keySchema: type<{ id: number }>(),
+  value: type<Shipment>(),
+  key: ['id'],
+  indexes: { byStatus: ['status', 'grams'] },
+});

@@ -10,9 +10,7 @@ const EACH = 1000;
 
 export async function transfers(db: Database): Promise<void> {
   heading(`${CLIENTS} clients at once`);
-  say(
-    `${count(ACCOUNTS)} accounts of ${count(EACH)} each; every transfer reads two, writes two, and is on the disk when it returns`,
-  );
+  say(`${count(ACCOUNTS)} accounts of ${count(EACH)}; a transfer reads two and writes two, durably`);
   await db.write((tx) => {
     for (let i = 0; i < ACCOUNTS; i++) tx.store(accounts).put(i, { owner: `owner ${i}`, amount: EACH });
   });
