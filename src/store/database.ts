@@ -116,7 +116,6 @@ export class Database implements AsyncDisposable {
   readonly #catalog: Catalog;
   readonly #indexes: DatabaseIndexes;
   readonly #report: Report;
-  #conflictListeners: ((event: ConflictEvent) => void)[] = [];
   readonly #watch: Watch;
   /** Files are in memory alone: backups go to the disk. */
   #inMemory = false;
@@ -195,9 +194,9 @@ export class Database implements AsyncDisposable {
       return Promise.reject(error);
     }
     if (options === undefined) return this.#writeUntilDone(fn);
-    return withRetries(this.#env, options, (limits, lost, last) =>
-      this.#attempt(fn, limits, lost, last, options.resolveUnknown !== false),
-    );
+    const attempt = (limits: AttemptLimits, lost: number, last: LostRace | undefined) =>
+      this.#attempt(fn, limits, lost, last, options.resolveUnknown !== false);
+    return withRetries(this.#env, options, attempt, this.#watch.again);
   }
 
   /** Runs `fn` on a snapshot; answers what it answered. It never conflicts, blocks nobody and is blocked by nobody. */
@@ -448,25 +447,13 @@ export class Database implements AsyncDisposable {
     return preparedOf(this.#engine, names, [], this.#report);
   }
 
-  /** Hears of every commit that is refused because of another transaction. Answers the function that ends it. */
+  /** Hears of every commit that is refused because of another transaction: `on('conflict', listener)`. */
   onConflict(listener: (event: ConflictEvent) => void): () => void {
-    mustBeFunction(listener);
-    this.#conflictListeners = [...this.#conflictListeners, listener];
-    return () => {
-      this.#conflictListeners = this.#conflictListeners.filter((one) => one !== listener);
-    };
+    return this.on('conflict', listener);
   }
 
-  readonly #tellConflict = (core: TransactionCore, error: SopError): void => {
-    const event = toConflictEvent(core, error);
-    for (const listener of this.#conflictListeners) {
-      try {
-        listener(event);
-      } catch (thrown) {
-        this.#report(thrown);
-      }
-    }
-  };
+  readonly #tellConflict = (core: TransactionCore, error: SopError): void =>
+    this.#watch.events.tell('conflict', toConflictEvent(core, error));
 
   /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
   async close(): Promise<void> {
@@ -486,13 +473,15 @@ export class Database implements AsyncDisposable {
   #begin(kind: TransactionKind, limits: AttemptLimits): TransactionCore {
     const core = new TransactionCore(this.#engine, this.#engine.begin(kind, limits), this.#env, this.#catalog);
     core.report = this.#report;
-    if (this.#conflictListeners.length > 0) core.onConflict = this.#tellConflict;
+    if (this.#watch.events.hearsConflicts) core.onConflict = this.#tellConflict;
     return core;
   }
 
   /** `withRetries` without limits, in one function: each layer of promises costs a transaction 50 ns and more. */
   async #writeUntilDone<T>(fn: (tx: Transaction) => T | Promise<T>): Promise<T> {
     let last: SopError | undefined;
+    let lostRun: RunLost | undefined;
+    let begunMs = this.#watch.events.hearsRetries ? this.#env.clock.monotonicMs() : -1;
     for (let lost = 0; ; lost++) {
       const core = this.#begin('write', NO_LIMITS);
       if (last !== undefined) core.isRunAgain(lost + 1, last);
@@ -510,9 +499,12 @@ export class Database implements AsyncDisposable {
         if (!isAgain && (await this.#isUnknownCommitted(error))) return result as T;
         if (!isAgain || lost >= DEFAULT_RETRIES) throw error;
         last = error as SopError;
+        if (this.#watch.events.hearsRetries) lostRun = new RunLost(core, last);
+        // Somebody began to listen in the middle of it.
+        if (begunMs < 0) begunMs = this.#env.clock.monotonicMs();
       }
-      this.#watch.retries++;
       await pauseAfterLoss(this.#env, lost);
+      this.#watch.again(lostRun, lost + 2, lostRun === undefined ? 0 : this.#env.clock.monotonicMs() - begunMs);
     }
   }
 

@@ -7,6 +7,7 @@
  *  3. Where nobody listens nothing is built, queued or called.
  */
 import { InvalidArgumentError } from '../base/errors.ts';
+import type { ConflictEvent, RetryEvent } from './conflict-events.ts';
 import type { EngineEvents, EngineObserver } from '../transaction/engine-events.ts';
 
 /** Something went wrong in the background, where there is no call to fail; also what a listener threw. */
@@ -34,6 +35,10 @@ export interface ClosedEvent {
 
 /** The events of a database by name, for `db.on`. */
 export interface DatabaseEvents extends EngineEvents {
+  /** A commit was refused because of another transaction. */
+  readonly conflict: ConflictEvent;
+  /** `db.write` is about to run its work again. */
+  readonly retry: RetryEvent;
   readonly error: ErrorEvent;
   readonly index: IndexEvent;
   readonly closed: ClosedEvent;
@@ -45,10 +50,12 @@ const NAMES: Readonly<Record<EventName, true>> = {
   checkpoint: true,
   closed: true,
   compaction: true,
+  conflict: true,
   error: true,
   index: true,
   reclaimed: true,
   recovered: true,
+  retry: true,
   slow: true,
 };
 
@@ -60,6 +67,9 @@ interface Told {
 }
 
 export class Events implements EngineObserver {
+  /** Asked by every transaction, and so kept ready. */
+  hearsConflicts = false;
+  hearsRetries = false;
   readonly #listeners = new Map<EventName, readonly Listener[]>();
   readonly #onBackgroundError: ((error: unknown) => void) | undefined;
   #queue: Told[] = [];
@@ -78,17 +88,15 @@ export class Events implements EngineObserver {
     if (typeof listener !== 'function') throw new InvalidArgumentError(`who listens to '${name}' is a function`);
     // One of its own, so that a function that listens twice is ended once at a time.
     const own: Listener = (event) => listener(event);
-    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), own]);
-    return () => {
-      const rest = this.#listeners.get(name)?.filter((one) => one !== own) ?? [];
-      if (rest.length === 0) this.#listeners.delete(name);
-      else this.#listeners.set(name, rest);
-    };
+    this.#set(name, [...(this.#listeners.get(name) ?? []), own]);
+    return () => this.#set(name, this.#listeners.get(name)?.filter((one) => one !== own) ?? []);
   }
 
-  /** Whether anybody listens. */
-  hears(name: EventName): boolean {
-    return this.#listeners.has(name);
+  #set(name: EventName, listeners: readonly Listener[]): void {
+    if (listeners.length === 0) this.#listeners.delete(name);
+    else this.#listeners.set(name, listeners);
+    this.hearsConflicts = this.#listeners.has('conflict');
+    this.hearsRetries = this.#listeners.has('retry');
   }
 
   tell<Name extends EventName>(name: Name, event: DatabaseEvents[Name]): void {

@@ -16,7 +16,7 @@ import type { DatabaseEvents, EventName, Events } from './events.ts';
  * await Database.open('./data', { logger });
  * ```
  *
- * Levels: `debug`: checkpoints, compaction, files reclaimed, progress of index builds, details of errors. `info`: opened, closed,
+ * Levels: `debug`: checkpoints, compaction, files reclaimed, conflicts and runs after them, progress of index builds, details of errors. `info`: opened, closed,
  * an index ready. `warn`: a slow commit or sync, a log opened anew after a failed append. `error`: whatever goes wrong in the
  * background, an index that can not be built. Keys and values of the program are logged at `debug` only. What a logger throws is told to
  * `onBackgroundError`.
@@ -73,6 +73,8 @@ export class DatabaseLog {
     };
     listen(debug, 'checkpoint', (event) => this.write('debug', 'sop: checkpoint', event));
     listen(debug, 'compaction', (event) => this.write('debug', 'sop: compaction', event));
+    listen(debug, 'conflict', (event) => this.write('debug', 'sop: conflict', event));
+    listen(debug, 'retry', (event) => this.write('debug', 'sop: run again', event));
     listen(debug, 'reclaimed', (event) => this.write('debug', 'sop: segments reclaimed', event));
     listen(info, 'closed', () => this.write('info', 'sop: database closed', {}));
     listen(warn, 'slow', (event) => this.write('warn', 'sop: slow', event));

@@ -35,12 +35,13 @@ export function isLostRace(error: unknown): error is SopError {
 
 /**
  * Runs `attempt` until it succeeds, fails with something other than a lost race, or the limits are used up; then the last
- * error is thrown.
+ * error is thrown. `again` hears before each further run.
  */
 export async function withRetries<T>(
   env: Env,
   options: RetryOptions,
   attempt: (limits: AttemptLimits, lost: number, last: LostRace | undefined) => Promise<T>,
+  again?: (last: LostRace | undefined, attempt: number, waitedMs: number) => void,
 ): Promise<T> {
   const { timeoutMs, signal } = options;
   const retries = retriesOf(options);
@@ -61,7 +62,9 @@ export async function withRetries<T>(
       const pauseMs = pauseMsAfter(env, lost);
       if (env.clock.monotonicMs() + pauseMs >= deadline) throw outOfTime(timeoutMs as number, lost, error);
       await pause(env, pauseMs, signal);
-      if (last !== undefined) options.onRetry?.(toRetryEvent(last, lost + 2, env.clock.monotonicMs() - begunMs));
+      const waitedMs = env.clock.monotonicMs() - begunMs;
+      again?.(last, lost + 2, waitedMs);
+      if (last !== undefined) options.onRetry?.(toRetryEvent(last, lost + 2, waitedMs));
     }
   }
 }

@@ -6,6 +6,7 @@ import { Events } from './events.ts';
 import { type MetricLabels, metricsText, type MetricValue, metricValues } from './metrics.ts';
 import type { DatabaseOptions } from './open-options.ts';
 import type { EngineApi, EngineOptions } from '../transaction/engine-api.ts';
+import { type LostRace, toRetryEvent } from './conflict-events.ts';
 import type { Catalog } from './catalog.ts';
 
 export class Watch {
@@ -22,6 +23,13 @@ export class Watch {
     this.log = new DatabaseLog(logger, folder, (error) => this.events.report(error));
     this.log.follow(this.events);
   }
+
+  /** A lost run is about to be repeated: as the `attempt`th, `waitedMs` after the first began. */
+  readonly again = (last: LostRace | undefined, attempt: number, waitedMs: number): void => {
+    this.retries++;
+    if (this.events.hearsRetries && last !== undefined)
+      this.events.tell('retry', toRetryEvent(last, attempt, waitedMs));
+  };
 
   /** What the engine is opened with, so that it tells us. */
   engineOptions({ logger: _logger, ...options }: DatabaseOptions): EngineOptions {

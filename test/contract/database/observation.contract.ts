@@ -1,7 +1,7 @@
 /** What a database tells of itself: figures, metrics, events. */
 import { describe, expect, test } from 'vitest';
 import { InvalidArgumentError } from '../../../src/base/errors.ts';
-import type { Database } from '../../../src/store/database.ts';
+import type { Database, WriteOptions } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { type } from '../../../src/store/standard-schema.ts';
 import { parseMetrics } from '../../helpers/prometheus.ts';
@@ -103,6 +103,44 @@ export function observationContract(open: OpenSubject): void {
       expect(refusals).toEqual({ conflict: 1, tooOld: 0, refused: 0 });
       expect(conflicts).toBe(1);
       expect(retries).toBe(1);
+    });
+
+    test('conflicts and the runs after them are told, with and without options', async () => {
+      const { db } = await subject();
+      await fill(db, 0);
+      const told: unknown[] = [];
+      const ends = [
+        db.on('conflict', ({ store, key, attempt, error }) => told.push(['conflict', store, key, attempt, error.code])),
+        db.on('retry', ({ store, key, attempt, waitedMs }) => {
+          expect(waitedMs).toBeGreaterThanOrEqual(0);
+          expect(waitedMs).toBeLessThan(60_000);
+          told.push(['retry', store, key, attempt]);
+        }),
+      ];
+      const expected = [
+        ['conflict', 'texts', 1, 1, 'CONFLICT'],
+        ['retry', 'texts', 1, 2],
+        ['conflict', 'texts', 1, 2, 'CONFLICT'],
+        ['retry', 'texts', 1, 3],
+      ];
+      const losingTwice = (options?: WriteOptions) => {
+        let runs = 0;
+        return db.write(async (tx) => {
+          await tx.store(texts).get(1);
+          tx.store(texts).put(2, 'mine');
+          if (runs++ < 2) await db.write((other) => void other.store(texts).put(1, 'theirs'));
+        }, options);
+      };
+      await losingTwice();
+      expect(told).toEqual(expected);
+      told.length = 0;
+      await losingTwice({ retries: 5 });
+      expect(told).toEqual(expected);
+      expect(db.stats().retries).toBe(4);
+      for (const end of ends) end();
+      await losingTwice();
+      expect(told).toEqual(expected);
+      expect(db.stats().retries).toBe(6);
     });
 
     test('the age of the oldest snapshot grows from when it is out of date', async () => {
