@@ -117,11 +117,13 @@ export class Catalog {
   recall(name: string, snapshot: number): CatalogEntry | undefined {
     if (this.#changing > 0) return undefined;
     const known = this.#known.get(name);
-    return known !== undefined && known.knownAt <= snapshot ? known.entry : undefined;
+    // Whoever prepared a transaction that an earlier opening left behind is not here to say that it changed the catalog.
+    if (known === undefined || known.knownAt < this.#engine.catalogDecidedAt) return undefined;
+    return known.knownAt <= snapshot ? known.entry : undefined;
   }
 
   remember(entry: CatalogEntry, knownAt: number): void {
-    if (this.#changing > 0 || knownAt < this.#changedAt) return;
+    if (this.#changing > 0 || knownAt < this.#changedAt || knownAt < this.#engine.catalogDecidedAt) return;
     if (this.#known.size >= MOST_KNOWN) this.#known.clear();
     this.#known.set(entry.stored.name, { entry, knownAt });
   }

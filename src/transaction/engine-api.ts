@@ -241,6 +241,8 @@ export interface EngineApi {
    * any more, the newest number). Deciding the same again is harmless; `TransactionEndedError` where it was decided otherwise.
    */
   decide(transactionId: string, isCommit: boolean): Promise<number>;
+  /** Number of the newest decision that let changes of the catalog in, perhaps an earlier opening's; 0 where there is none. */
+  readonly catalogDecidedAt: number;
   /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
   close(): Promise<void>;
 }

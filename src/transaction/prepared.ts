@@ -20,7 +20,7 @@ import type { DatabaseState } from '../storage/database-state.ts';
 import { decodeDecision, encodeDecision, type PreparedTransaction } from '../storage/prepared-set.ts';
 import type { Segments } from '../storage/segments.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
-import { PREPARED_STORE } from '../storage/system-stores.ts';
+import { CATALOG_STORE, PREPARED_STORE } from '../storage/system-stores.ts';
 import { formatTransactionId, parseTransactionId, type TransactionId } from '../storage/transaction-ids.ts';
 import { openRun } from '../storage/tree-run.ts';
 import { CELL_SEPARATE } from '../codec/cell.ts';
@@ -72,6 +72,8 @@ interface UnderWay {
 }
 
 export class PreparedTransactions {
+  /** See `EngineApi`. */
+  catalogDecidedAt = 0;
   readonly #host: PreparedHost;
   readonly #combiner: Combiner | undefined;
   /** Those prepared in this opening, by id: they have listeners. */
@@ -197,7 +199,8 @@ export class PreparedTransactions {
       prepared.add(request.idWriter, request.idCounter, number, copyBytes(bytes, start, end));
     } else if (request.kind === KIND_DECIDE) {
       const payload = request.payload as Uint8Array;
-      prepared.decide(decodeDecision(payload, 0, payload.length), number);
+      const decided = prepared.decide(decodeDecision(payload, 0, payload.length), number);
+      if (decided.committed && decided.stores().includes(CATALOG_STORE)) this.catalogDecidedAt = number;
       this.#combiner?.releaseHeld();
     }
   }

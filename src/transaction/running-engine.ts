@@ -473,6 +473,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     return this.#prepared.decide(transactionId, isCommit);
   }
 
+  get catalogDecidedAt(): number {
+    return this.#prepared.catalogDecidedAt;
+  }
+
   /** More waits in the log than a table may hold: a new root makes the log needless. */
   logGrew(): void {
     if (this.state.prepared.bytesInLog > this.state.active.capacityBytes) (this.#maintenance as Maintenance).request();

@@ -125,6 +125,7 @@ export class FakeEngine implements EngineApi {
   readonly folder = 'fake';
   readonly readOnly: boolean;
   closed = false;
+  readonly catalogDecidedAt = 0;
   content: Content = new Map();
   number = 0;
   readonly history: { readonly number: number; readonly changes: readonly Change[] }[] = [];
