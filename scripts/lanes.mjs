@@ -29,6 +29,7 @@ export const lanes = [
   },
   seeded('engine-crash', 900, '5,000 crash points and 100,000 states of the engine, second crashes included'),
   seeded('engine-model', 900, '8,000 random runs of the engine beside a sequential model with versions'),
+  seeded('mixed', 600, '20,000 random programs of all public calls, mixed, beside a model of maps'),
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),

@@ -97,7 +97,8 @@ function rowHolds(row: ExpectedRow, tables: readonly MemoryTable[], snapshot: nu
     if (address === 0) continue;
     const words = index.arena.words;
     if ((words[address + 2] as number) + table.baseNumber <= snapshot) return true;
-    if (recordOp(words[address] as number) !== OP_PUT) return row.expected === undefined;
+    // A row that may be there already (`orEqual`) has come and gone since: what it names lives on, or did, under another name.
+    if (recordOp(words[address] as number) !== OP_PUT) return row.expected === undefined && row.orEqual === undefined;
     const cellStart = (address + RECORD_WORDS + ((recordKeyLength(words[address] as number) + 3) >>> 2)) * 4;
     const cellEnd = cellStart + (words[address + 1] as number);
     const equals = (cell: Uint8Array | undefined): boolean =>

@@ -105,6 +105,8 @@ export class TransactionCore implements StoreHost {
   #openByDefinition: Map<AnyDefinition, StoreCore> | undefined;
   /** Names whose row this transaction has changed, and what it is now (undefined: none). */
   #own: Map<string, CatalogEntry | undefined> | undefined;
+  /** Stores that others have created since the snapshot, and that this transaction has met: for it they are there. */
+  #adopted: Map<string, CatalogEntry> | undefined;
   /** Names whose committed row is already expected. */
   #expected: Set<string> | undefined;
   #expectedFirst: string | undefined;
@@ -474,6 +476,8 @@ export class TransactionCore implements StoreHost {
 
   #find(name: string): CatalogEntry | undefined {
     if (this.#own?.has(name)) return this.#own.get(name);
+    const adopted = this.#adopted?.get(name);
+    if (adopted !== undefined) return adopted;
     if (this.engine.isPinned) return this.#catalog.read(this.engine, toNameBytes(name));
     const recalled = this.#catalog.recall(name, this.engine.snapshot);
     if (recalled !== undefined) return recalled;
@@ -502,6 +506,8 @@ export class TransactionCore implements StoreHost {
       });
     }
     this.#expect(committed);
+    this.#adopted ??= new Map();
+    this.#adopted.set(name, committed);
     return core(committed);
   }
 

@@ -105,7 +105,8 @@ export interface EngineTransaction {
 
   /**
    * Refuses the commit (ConflictError) where, at commit time, the row has another cell than `expected` (undefined: absent),
-   * unless it then equals `orEqual`. Used for catalog rows, so that equal definitions created twice merge.
+   * unless it then equals `orEqual`. Used for catalog rows, so that equal definitions created twice merge. With `orEqual` it is
+   * also refused where the row was there in between and has been removed: a store created, then renamed, is not made twice.
    */
   expectRow(storeId: number, key: Uint8Array, expected: Uint8Array | undefined, orEqual?: Uint8Array): void;
 

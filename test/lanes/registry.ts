@@ -16,6 +16,8 @@ import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-sce
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
 import type { ClientCounts } from '../sim/list-clients.ts';
+import { mixedLife } from '../sim/mixed/mixed-life.ts';
+import { noCounts } from '../sim/mixed/mixed-run.ts';
 import { type RunCounts, runModel, type RunOptions } from '../sim/model-run.ts';
 import { runBank, runQuietly, runWithFailingDisk, runWithPowerCuts } from '../sim/schedule-runs.ts';
 import { treeLife } from '../unit/tree/tree-life.ts';
@@ -57,6 +59,13 @@ async function model(seed: number): Promise<Figures> {
   const counts: RunCounts = { steps: 0, commits: 0, refused: 0, tooOld: 0, spilled: 0, reopened: 0 };
   for (const [at, shape] of MODEL_SHAPES.entries()) await runModel(seed * MODEL_SHAPES.length + at, shape, counts);
   return { runs: MODEL_SHAPES.length, steps: counts.steps, commits: counts.commits };
+}
+
+async function mixed(seed: number): Promise<Figures> {
+  const counts = noCounts();
+  const runs = 10;
+  for (let i = 0; i < runs; i++) await mixedLife(seed * runs + i, counts, { length: 120, tries: 300 });
+  return { runs, calls: counts.calls, commits: counts.commits };
 }
 
 async function schedules(seed: number): Promise<Figures> {
@@ -155,6 +164,13 @@ export const LANES: readonly LaneRow[] = [
     every: { runs: 8000 },
     demand: { runs: 700_000 },
     run: model,
+  },
+  {
+    name: 'mixed',
+    about: 'random programs of everything the public door offers, mixed, beside a model of maps',
+    every: { runs: 20_000 },
+    demand: { runs: 2_000_000 },
+    run: mixed,
   },
   {
     name: 'engine-schedules',

@@ -288,6 +288,45 @@ export function catalogContract(open: OpenSubject): void {
       await before.rollback();
     });
 
+    test('a store that another transaction created meanwhile is there once it is opened: by name, and after rollbackTo', async () => {
+      const { db } = await subject();
+      const tx = await db.begin('write');
+      const before = tx.savepoint();
+      await db.write((other) => other.store(plain).put('a', 1));
+      const store = tx.store(plain);
+      expect(tx.describe('plain').name).toBe('plain');
+      expect(tx.store('plain').name).toBe('plain');
+      expect(() => tx.rename('missing', 'plain')).toThrow(StoreNotFoundError);
+      tx.store(things).put({ a: 'a', b: 1 }, 1);
+      tx.rollbackTo(before);
+      store.put('b', 2);
+      tx.rename('plain', 'renamed');
+      await tx.commit();
+      expect(names(await db.stores())).toEqual(['renamed']);
+      expect(await db.read((reader) => reader.store('renamed').count())).toBe(2);
+    });
+
+    test('a store that was created meanwhile and has another name now is not created once more', async () => {
+      const { db } = await subject();
+      for (const renamedAtOnce of [true, false]) {
+        const tx = await db.begin('write');
+        tx.store(plain).put('mine', 1);
+        if (!renamedAtOnce) await db.write((other) => other.store(plain).put('theirs', 1));
+        await db.write((other) => {
+          other.store(plain).put('theirs', 2);
+          other.rename('plain', `moved ${renamedAtOnce}`);
+        });
+        await expect(tx.commit()).rejects.toThrow(ConflictError);
+        await db.write((other) => other.store(plain).put('new', 3));
+        const keys = await db.read((reader) =>
+          reader.store(`moved ${renamedAtOnce}`).range({ keysOnly: true }).toArray(),
+        );
+        expect(keys).toEqual(['theirs']);
+        await db.drop('plain');
+      }
+      expect((await db.verify()).problems).toEqual([]);
+    });
+
     test('a few hundred stores, created together', async () => {
       const { db } = await subject();
       const list = Array.from({ length: 300 }, (_, i) => defineStore<string, number>(`s${String(i).padStart(4, '0')}`));
