@@ -132,6 +132,12 @@ const audit = { run: async (args) => (await runNode('test/lanes/audit.ts', args)
 /** `npm run planted`: which lane catches which planted mistake, and how fast. */
 const planted = { run: async (args) => (await runNode('test/lanes/planted.ts', args)).code };
 
+/** `npm run docs`: the reference of every public name, into docs/api; a name without a docstring fails. */
+const docs = {
+  needs: ['dependencies'],
+  run: async () => (await runNode('node_modules/typedoc/bin/typedoc')).code,
+};
+
 const script = (file) => ({ run: async (args) => (await runNode(file, args)).code });
 
 export const tasks = {
@@ -141,6 +147,7 @@ export const tasks = {
   lanes: laneTask,
   audit,
   planted,
+  docs,
   total,
   setup: { run: () => 0 },
   build: { ...script('scripts/bundle.mjs'), needs: ['dependencies'] },

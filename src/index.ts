@@ -128,7 +128,8 @@ export {
   type StandardSchema,
   type,
 } from './store/standard-schema.ts';
-export type { SalvageLoss, SalvageOptions, SalvageProgress, SalvageReport } from './store/salvage.ts';
+export type { SalvageLoss, SalvageOptions, SalvageReport } from './store/salvage.ts';
+export type { SalvageProgress } from './transaction/salvage.ts';
 export { TxStore } from './store/store.ts';
 export type { BagEntry, Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';
 export { type AnyKey, Transaction } from './store/transaction.ts';

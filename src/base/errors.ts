@@ -92,6 +92,7 @@ export class DatabaseLockedError extends SopError {
   }
 }
 
+/** The folder holds no database, and none was to be made (`readOnly`, or `create: false`). */
 export class DatabaseNotFoundError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('DATABASE_NOT_FOUND', message, false, options);
@@ -105,12 +106,14 @@ export class DatabaseFailedError extends SopError {
   }
 }
 
+/** The database was closed, or the transaction ended with it. */
 export class ClosedError extends SopError {
   constructor(message = 'the database is closed', options?: SopErrorOptions) {
     super('CLOSED', message, false, options);
   }
 }
 
+/** A change through a transaction or a database that was opened for reading. */
 export class ReadOnlyError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('READ_ONLY', message, false, options);
@@ -124,12 +127,14 @@ export class TransactionEndedError extends SopError {
   }
 }
 
+/** No store has this name (any more). */
 export class StoreNotFoundError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('STORE_NOT_FOUND', message, false, options);
   }
 }
 
+/** There is a store of this name already. */
 export class StoreExistsError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('STORE_EXISTS', message, false, options);
@@ -150,6 +155,7 @@ export class PinNotFoundError extends SopError {
   }
 }
 
+/** There is a pin of this name already; `unpin` it, or choose another one. */
 export class PinExistsError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('PIN_EXISTS', message, false, options);
@@ -197,18 +203,21 @@ export class IndexNotReadyError extends SopError {
   }
 }
 
+/** What was given is no key of the store; `details.path` names the field. */
 export class InvalidKeyError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('INVALID_KEY', message, false, options);
   }
 }
 
+/** What was given cannot be stored, or its schema refuses it; `details.path` names the place. */
 export class InvalidValueError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('INVALID_VALUE', message, false, options);
   }
 }
 
+/** An argument makes no sense; the message says which one, what was expected and what was found. Nothing has changed. */
 export class InvalidArgumentError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('INVALID_ARGUMENT', message, false, options);
@@ -257,6 +266,7 @@ export class NativeMissingError extends SopError {
   }
 }
 
+/** A time limit of the caller or of the database was reached; nothing of the transaction is kept. */
 export class TimeoutError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('TIMEOUT', message, true, options);

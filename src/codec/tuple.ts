@@ -48,7 +48,9 @@ export const BIGINT_LONG_HEAD = 0x80 + BIGINT_SHORT_BYTES + 1;
 /** Tuples within tuples; also what stops an array that contains itself. */
 export const MAX_KEY_NESTING = 128;
 
+/** What a key, or a field of one, can be. */
 export type KeyPrimitive = null | boolean | number | bigint | Date | string | Uint8Array | Uuid;
+/** A key that is one value: a primitive, or a tuple of such. */
 export type KeyValue = KeyPrimitive | readonly KeyValue[];
 
 /** A double seen as two 32-bit words, most significant first, on machines of either byte order. */

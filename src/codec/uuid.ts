@@ -10,6 +10,7 @@ const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 export const UUID_BYTES = 16;
 
+/** A UUID as a key or value: 16 bytes, which sort as their text does. */
 export class Uuid {
   readonly word0: number;
   readonly word1: number;
@@ -48,6 +49,7 @@ export class Uuid {
     return new Uuid(raw.word0, (raw.word1 & 0xffff0fff) | 0x4000, (raw.word2 & 0x3fffffff) | 0x80000000, raw.word3);
   }
 
+  /** @internal */
   writeTo(bytes: Uint8Array, at: number): void {
     writeWord(bytes, at, this.word0);
     writeWord(bytes, at + 4, this.word1);
@@ -55,12 +57,14 @@ export class Uuid {
     writeWord(bytes, at + 12, this.word3);
   }
 
+  /** The 16 bytes. */
   toBytes(): Uint8Array {
     const bytes = new Uint8Array(UUID_BYTES);
     this.writeTo(bytes, 0);
     return bytes;
   }
 
+  /** Whether it is the same one: `===` compares objects. */
   equals(other: Uuid): boolean {
     return (
       this.word0 === other.word0 &&
@@ -70,12 +74,14 @@ export class Uuid {
     );
   }
 
+  /** The usual form with hyphens, in lower case. */
   toString(): string {
     const digits = hex(this.word0) + hex(this.word1) + hex(this.word2) + hex(this.word3);
     const part = (from: number, to: number) => digits.slice(from, to);
     return `${part(0, 8)}-${part(8, 12)}-${part(12, 16)}-${part(16, 20)}-${part(20, 32)}`;
   }
 
+  /** As `toString`. */
   toJSON(): string {
     return this.toString();
   }

@@ -11,6 +11,7 @@ const TRUE = Promise.resolve(true);
 const FALSE = Promise.resolve(false);
 const NOTHING = Promise.resolve(undefined);
 
+/** Options of `cursor.find`. */
 export interface CursorFindOptions {
   /** Where the key is absent, go to the first greater one, or to the last less one. Nowhere where this is not given. */
   readonly nearest?: 'greater' | 'less';

@@ -27,11 +27,13 @@ export interface IndexInfo {
   readonly problem: string | undefined;
 }
 
+/** How far the build of an index is. */
 export interface IndexProgress {
   readonly done: number;
   readonly total: number;
 }
 
+/** Options of `db.indexReady`. */
 export interface IndexReadyOptions {
   /** Called whenever more of the index is done. */
   readonly onProgress?: (progress: IndexProgress) => void;

@@ -1,6 +1,7 @@
 /** `db.stats()`: the engine's figures and those of the store floor. */
 import type { EngineStats } from '../transaction/stats-types.ts';
 
+/** Rows that are read again and again, kept decoded. */
 export interface RowCacheStats {
   /** Reads of a key answered from rows kept decoded. */
   readonly hits: number;
@@ -8,6 +9,7 @@ export interface RowCacheStats {
   readonly misses: number;
 }
 
+/** Builds of indexes over what their stores held already. */
 export interface IndexBuildStats {
   /** Builds begun by this opening, those that went on with an earlier one's included. */
   readonly started: number;

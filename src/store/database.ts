@@ -74,14 +74,17 @@ export type WriteOptions = RetryOptions;
 
 /** What `db.verify` tells while it works. */
 export type VerifyProgress = EngineVerifyProgress;
+/** What `db.verify` found. */
 export interface VerifyReport extends EngineVerifyReport {
   /** Indexes compared with their stores: all that are ready, but for those whose functions this program has not used. */
   readonly indexes: number;
 }
 /** What `db.backup` tells while it works. */
 export type BackupProgress = EngineBackupProgress;
+/** What `db.backup` did. */
 export type BackupReport = EngineBackupReport;
 
+/** Options of `db.backup`. */
 export interface BackupOptions {
   readonly onProgress?: (progress: BackupProgress) => void;
   /** Ends the backup with `AbortedError`; the folder is then the backup it was before, or marked incomplete. */
@@ -91,6 +94,7 @@ export interface BackupOptions {
 /** A pin: a state of the database that is kept for reading. */
 export type PinInfo = EnginePinInfo;
 
+/** Options of `db.verify`. */
 export interface VerifyOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
   readonly signal?: AbortSignal;

@@ -80,6 +80,7 @@ export interface FunctionIndex<K, V> {
   readonly unique?: boolean;
 }
 
+/** An index as it is declared: a list of fields, an object with options, or a function. */
 export type IndexInput<K, V> =
   | readonly IndexFieldInput<IndexFieldOf<K, V>>[]
   | FieldIndex<IndexFieldOf<K, V>>

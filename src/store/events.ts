@@ -44,6 +44,7 @@ export interface DatabaseEvents extends EngineEvents {
   readonly closed: ClosedEvent;
 }
 
+/** What `db.on` takes. */
 export type EventName = keyof DatabaseEvents;
 
 const NAMES: Readonly<Record<EventName, true>> = {

@@ -54,6 +54,7 @@ export class ItemId {
     return mine === others ? this.sequence - other.sequence : mine - others;
   }
 
+  /** Whether it names the same item. */
   equals(other: ItemId): boolean {
     return this.compare(other) === 0 && (this.#origin === other.#origin || !this.isProvisional);
   }
@@ -63,6 +64,7 @@ export class ItemId {
     return `${this.number ?? 'provisional'}-${this.sequence}`;
   }
 
+  /** As `toString`. */
   toJSON(): string {
     return this.toString();
   }

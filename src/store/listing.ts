@@ -24,6 +24,7 @@ export interface StoreInfo {
   readonly counters?: readonly string[];
 }
 
+/** A store's definition, and its size. */
 export interface StoreDescription extends StoreInfo {
   /** How many entries there are. */
   readonly count: number;

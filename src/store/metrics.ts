@@ -4,6 +4,7 @@
  */
 import type { DatabaseStats } from './database-stats.ts';
 
+/** Labels by their names, put beside every metric. */
 export type MetricLabels = Readonly<Record<string, string>>;
 
 /** One sample of a metric. */

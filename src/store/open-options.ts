@@ -30,6 +30,7 @@ export interface DatabaseOptions extends EngineOptions {
   readonly logger?: Logger;
 }
 
+/** Options of `Database.open`. */
 export interface OpenOptions extends MemoryOptions {
   /**
    * Open without writing a byte, creating a file or taking a lock; also from read-only media. The database is seen as it was

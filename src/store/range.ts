@@ -39,6 +39,7 @@ export interface RangeBounds<K, R extends string = never> {
   readonly prefix?: Prefix<K, R>;
 }
 
+/** What `range` takes: bounds, and how to walk. */
 export interface RangeOptions<K, R extends string = never> extends RangeBounds<K, R> {
   /** From the last key to the first. */
   readonly reverse?: boolean;

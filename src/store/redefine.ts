@@ -24,12 +24,14 @@ import { isSeparate } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 import type { RedefinitionStores, TransactionCore } from './transaction-core.ts';
 
+/** How far a redefinition is. */
 export interface RedefineProgress {
   /** Entries copied, and how many there were when it began. */
   readonly done: number;
   readonly total: number;
 }
 
+/** Options of `db.redefine`. */
 export interface RedefineOptions {
   readonly onProgress?: (progress: RedefineProgress) => void;
   /** Ends it with `AbortedError`; what is done stays, and the next call goes on. */

@@ -4,8 +4,7 @@ import { stringifyTypedJson } from '../codec/typed-json.ts';
 import type { Env } from '../env/env.ts';
 import { type FloorSalvageReport, salvage, type SalvageProgress } from '../transaction/salvage.ts';
 
-export type { SalvageProgress };
-
+/** Options of `Database.salvage`. */
 export interface SalvageOptions {
   readonly onProgress?: (progress: SalvageProgress) => void;
 }
@@ -29,6 +28,7 @@ export interface SalvageLoss {
   readonly upper?: string;
 }
 
+/** What `Database.salvage` brought along, and what it could not. */
 export interface SalvageReport {
   /** Entries taken from the trees. */
   readonly entries: number;

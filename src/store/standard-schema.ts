@@ -14,10 +14,12 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
+/** A schema's answer: the value as it is to be stored, or what is wrong with it. */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
+/** What a schema has against a value, and where. */
 export interface SchemaIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;

@@ -13,6 +13,7 @@ export const FOUND = 1;
 export const NOT_LOADED = 2;
 export type FindResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
 
+/** See `Transaction`. */
 export type TransactionKind = 'write' | 'read' | 'noCheck';
 
 export interface BeginOptions {
@@ -150,6 +151,7 @@ export interface VerifyProgress {
   readonly entriesTotal: number;
 }
 
+/** A broken invariant, and where. */
 export interface VerifyProblem {
   readonly invariant: string;
   readonly message: string;
@@ -158,6 +160,7 @@ export interface VerifyProblem {
   readonly store?: number;
 }
 
+/** What `db.verify` found. */
 export interface VerifyReport {
   readonly ok: boolean;
   readonly problems: readonly VerifyProblem[];
@@ -192,6 +195,7 @@ export interface EngineBackupOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What `db.backup` did. */
 export interface BackupReport {
   /** The backup holds every transaction up to this number, and none after it. */
   readonly number: number;
@@ -211,6 +215,7 @@ export interface PreparedInfo {
   readonly stores: readonly number[];
 }
 
+/** What became of a transaction; see `db.resolve`. */
 export type TransactionOutcome = 'committed' | 'aborted' | 'prepared';
 
 export interface EngineApi {

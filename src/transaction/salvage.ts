@@ -46,6 +46,7 @@ import { readValueSync } from '../storage/value-log.ts';
 import { openEngine } from './engine.ts';
 import type { EngineApi, EngineTransaction } from './engine-api.ts';
 
+/** What a salvage has brought along so far. */
 export interface SalvageProgress {
   readonly entries: number;
   readonly transactions: number;

@@ -1,5 +1,6 @@
 /** The figures that `stats()` answers. Counters count from the opening on; sizes are bytes, times milliseconds. */
 
+/** What the folder takes. */
 export interface SizeStats {
   /** Bytes of the log's files, space kept ready in them included. */
   readonly log: number;
@@ -15,6 +16,7 @@ export interface SizeStats {
   readonly compactable: number;
 }
 
+/** The cache of images. */
 export interface CacheStats {
   /** Bytes that images may take. */
   readonly limitBytes: number;
@@ -26,6 +28,7 @@ export interface CacheStats {
   readonly misses: number;
 }
 
+/** Changes that are in memory and in the log, not yet in the trees. */
 export interface MemoryTableStats {
   /** Bytes of changes in the active table. */
   readonly usedBytes: number;
@@ -39,6 +42,7 @@ export interface MemoryTableStats {
   readonly pressure: number;
 }
 
+/** The commit log. */
 export interface LogStats {
   /** Bytes that the next opening would read again, since no checkpoint has merged them; about. */
   readonly bytesSinceRoot: number;
@@ -58,6 +62,7 @@ export interface LogStats {
   readonly recoveries: number;
 }
 
+/** What commits were made of. */
 export interface CommitStats {
   /** Bytes of the changes that were committed, as they stand in the log. */
   readonly bytes: number;
@@ -67,6 +72,7 @@ export interface CommitStats {
   readonly batchSizes: Readonly<Record<string, number>>;
 }
 
+/** Merges of memory tables into the trees. */
 export interface CheckpointStats {
   /** Checkpoints that failed, or were given up and begun anew. */
   readonly failed: number;
@@ -86,6 +92,7 @@ export interface CheckpointStats {
   readonly longestSliceMs: number;
 }
 
+/** Space won back. */
 export interface CompactionStats {
   /** Checkpoints that rewrote something to gain space. */
   readonly count: number;
@@ -99,6 +106,7 @@ export interface CompactionStats {
   readonly bytesReclaimed: number;
 }
 
+/** Commits that were refused, by reason. */
 export interface ConflictStats {
   /** Commits refused because another transaction had changed what they read (`ConflictError`). */
   readonly conflict: number;
@@ -108,6 +116,7 @@ export interface ConflictStats {
   readonly refused: number;
 }
 
+/** Transactions that outgrew memory. */
 export interface SpillStats {
   /** How often a transaction grew past its share of memory and wrote changes to a segment. */
   readonly count: number;
@@ -115,6 +124,7 @@ export interface SpillStats {
   readonly bytes: number;
 }
 
+/** Backups of this opening. */
 export interface BackupStats {
   /** Backups that were completed. */
   readonly count: number;
@@ -123,6 +133,7 @@ export interface BackupStats {
   readonly bytesCopied: number;
 }
 
+/** Figures of the engine. */
 export interface EngineStats {
   /** 32 hexadecimal digits. */
   readonly databaseId: string;
