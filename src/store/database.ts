@@ -125,12 +125,12 @@ export class Database implements AsyncDisposable {
   #inMemory = false;
 
   /** Use `Database.open` or `Database.memory`. */
-  constructor(engine: EngineApi, env: Env, watch = new Watch()) {
+  constructor(engine: EngineApi, env: Env, watch = new Watch(), maxValueBytes?: number) {
     this.#watch = watch;
     this.#engine = engine;
     this.#env = env;
     this.#report = watch.events.error;
-    this.#catalog = new Catalog(engine, new ShapeStore(engine));
+    this.#catalog = new Catalog(engine, new ShapeStore(engine, maxValueBytes));
     const begin = (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS);
     this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, events: watch.events });
   }
@@ -169,7 +169,7 @@ export class Database implements AsyncDisposable {
     const watch = new Watch(options);
     const engine = await openEngine(env, watch.engineOptions(options));
     watch.opened(engine, env.clock.monotonicMs() - beganMs);
-    return new Database(engine, env, watch);
+    return new Database(engine, env, watch, options.maxValueBytes);
   }
 
   get folder(): string {

@@ -15,6 +15,8 @@ export interface MemoryOptions {
   readonly maxOpenTransactions?: number;
   /** Bytes of keys and values that one transaction may change (`LimitExceededError`, nothing lost). No limit by default. */
   readonly maxTransactionBytes?: number;
+  /** Bytes that one value may take as it is stored, ride-on fields included (`LimitExceededError`). 2 GiB by default. */
+  readonly maxValueBytes?: number;
   /** From begin to the end of the commit, for transactions without a limit of their own (`TimeoutError`). None by default. */
   readonly transactionTimeoutMs?: number;
   /** Hears what goes wrong in the background, where there is no call to fail. */
@@ -27,6 +29,7 @@ export interface MemoryOptions {
 
 /** What a database is opened with, in a world of its own. */
 export interface DatabaseOptions extends EngineOptions {
+  readonly maxValueBytes?: number;
   readonly logger?: Logger;
 }
 
@@ -51,6 +54,7 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
   'maxSizeBytes',
   'maxOpenTransactions',
   'maxTransactionBytes',
+  'maxValueBytes',
   'transactionTimeoutMs',
   'onBackgroundError',
   'logger',
@@ -67,6 +71,7 @@ const MEMORY_OPTIONS: readonly string[] = [
   'maxSizeBytes',
   'maxOpenTransactions',
   'maxTransactionBytes',
+  'maxValueBytes',
   'transactionTimeoutMs',
   'onBackgroundError',
   'logger',
@@ -101,6 +106,7 @@ export function toEngineOptions(folder: string, options: OpenOptions): DatabaseO
   mustBeBytes('tableBytes', options.tableBytes);
   mustBeBytes('maxSizeBytes', options.maxSizeBytes);
   mustBeBytes('maxTransactionBytes', options.maxTransactionBytes);
+  mustBeBytes('maxValueBytes', options.maxValueBytes);
   mustBeCount('maxOpenTransactions', 'transactions', options.maxOpenTransactions);
   mustBeCount('transactionTimeoutMs', 'milliseconds', options.transactionTimeoutMs);
   mustBeLogger(options.logger);

@@ -19,7 +19,11 @@ export class ShapeStore {
   #attachedTo: EngineTransaction | undefined;
   readonly #attached = new Set<Shape>();
 
-  constructor(engine: EngineApi) {
+  /** What a cell may take: a value and the ride-on fields of its key. */
+  readonly maxCellBytes: number;
+
+  constructor(engine: EngineApi, maxCellBytes = Number.POSITIVE_INFINITY) {
+    this.maxCellBytes = maxCellBytes;
     this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, idKey(id))?.subarray(1) });
   }
 

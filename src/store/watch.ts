@@ -32,7 +32,7 @@ export class Watch {
   };
 
   /** What the engine is opened with, so that it tells us. */
-  engineOptions({ logger: _logger, ...options }: DatabaseOptions): EngineOptions {
+  engineOptions({ logger: _logger, maxValueBytes: _maxValueBytes, ...options }: DatabaseOptions): EngineOptions {
     return { ...options, observer: this.events, onBackgroundError: this.events.error };
   }
 

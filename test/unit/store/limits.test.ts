@@ -31,6 +31,38 @@ it('a change past the bytes of a transaction is refused, what was changed before
   await db.close();
 });
 
+it('a value past its limit is refused however it is stored, and what there was stays', async () => {
+  const db = await Database.memory({ maxValueBytes: 1000 });
+  const separate = defineStore<string, string>('separate', { values: 'separate' });
+  await db.write((tx) => {
+    for (const store of [tx.store(notes), tx.store(separate)]) {
+      store.put('a', 'x'.repeat(900));
+      for (const length of [1000, 100_000]) {
+        expect(() => store.put('a', 'x'.repeat(length))).toThrow(
+          expect.objectContaining({ details: expect.objectContaining({ limit: 'maxValueBytes', allowed: 1000 }) }),
+        );
+      }
+    }
+  });
+  expect(await db.read((tx) => tx.store(notes).get('a'))).toHaveLength(900);
+  expect(await db.read((tx) => tx.store(separate).get('a'))).toHaveLength(900);
+  await db.close();
+});
+
+it('a database that has reached its size refuses what would grow it, by name, and takes it after a removal', async () => {
+  const db = await Database.memory({ maxSizeBytes: 300_000, tableBytes: 64 * 1024 });
+  const fill = (key: string) => db.write((tx) => void tx.store(notes).put(key, 'x'.repeat(20_000)));
+  let full: unknown;
+  for (let i = 0; i < 100 && full === undefined; i++) await fill(`${i}`).catch((error: unknown) => (full = error));
+  expect(full).toMatchObject({ code: 'DISK_FULL', details: { limit: 'maxSizeBytes', allowed: 300_000 } });
+  expect(db.stats().refusals.refused).toBeGreaterThan(0);
+  await db.write((tx) => tx.store(notes).clear());
+  await db.compact();
+  await fill('again');
+  expect(await db.read((tx) => tx.store(notes).count())).toBe(1);
+  await db.close();
+});
+
 it("transactions without a time limit of their own end with the database's", async () => {
   const db = await Database.memory({ transactionTimeoutMs: 5 });
   const tx = await db.begin('write');
