@@ -13,6 +13,8 @@ import {
   OP_NOOP,
   OP_RANGE_REMOVE,
   RECORD_HEADER_BYTES,
+  RECORD_PLACEHOLDER,
+  recordFlags,
   recordKeyLength,
   recordOp,
   recordWords,
@@ -150,10 +152,13 @@ export function changesOf(
     const op = recordOp(word0);
     if (op === OP_NOOP) continue;
     const cell = bytes.subarray(cellStart, cellStart + cellLength);
-    const isTouched =
-      op === OP_RANGE_REMOVE
-        ? touchesRange(footprint, storeId, removedRange(bytes.subarray(keyStart, keyEnd), cell, word0))
-        : footprint.touchesKey(storeId, bytes, keyStart, keyEnd, op, cell);
+    let isTouched: boolean;
+    if (op === OP_RANGE_REMOVE) {
+      isTouched = touchesRange(footprint, storeId, removedRange(bytes.subarray(keyStart, keyEnd), cell, word0));
+    } else if ((recordFlags(word0) & RECORD_PLACEHOLDER) !== 0) {
+      // Its key will be nobody else's, whatever the bytes in the number's place say.
+      isTouched = footprint.coversKey(storeId, bytes, keyStart, keyEnd);
+    } else isTouched = footprint.touchesKey(storeId, bytes, keyStart, keyEnd, op, cell);
     if (isTouched) return { storeId, key: bytes.slice(keyStart, keyEnd) };
   }
   return undefined;

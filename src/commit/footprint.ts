@@ -135,6 +135,11 @@ export class Footprint {
     return store.covers(bytes, start, end);
   }
 
+  /** Whether the key lies in a range that was read or changed. */
+  coversKey(storeId: number, bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#stores.get(storeId)?.covers(bytes, start, end) ?? false;
+  }
+
   touchesRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): boolean {
     if (this.#rows.some((row) => row.storeId === storeId && isInside(row.key, 0, row.key.length, lower, upper))) {
       return true;

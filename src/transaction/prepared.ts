@@ -57,7 +57,7 @@ export function loadPrepared({ state, reader, segments }: Pick<PreparedHost, 'st
 }
 
 /** A cell whose value a checkpoint moved, as it was before. */
-function wholeCell(segments: Segments, cell: Uint8Array): Uint8Array {
+export function wholeCell(segments: Segments, cell: Uint8Array): Uint8Array {
   if (cell.length === 0) throw new CorruptionError('a row of the prepared store is empty');
   if (((cell[0] as number) & CELL_SEPARATE) === 0) return cell;
   const value = readValueSync(segments, cell, 0, cell.length);

@@ -4,46 +4,41 @@
  *  1. The damaged folder is only read. The new one must not hold a database yet.
  *  2. Only what carries its checksum and stands where it says it does is taken: nothing is invented. Trees first, as of the newest
  *     root that can be read, then what the log says after it, transaction by transaction.
- *  3. Damage is passed over, however much of it there is: each piece is named once, and the rest goes on.
+ *  3. Numbers go on behind all that the old one gave out: items of stores of equal keys are named by theirs.
+ *  4. Damage is passed over, however much of it there is: each piece is named once, and the rest goes on.
  */
 import { readU32 } from '../base/bytes.ts';
-import { CorruptionError, InvalidArgumentError, SopError } from '../base/errors.ts';
+import { InvalidArgumentError, SopError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID, MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
-import {
-  CELL_SEPARATE,
-  CELL_TOMBSTONE,
-  CELL_WANTS_SEPARATE,
-  cellValueStart,
-  VALUE_REFERENCE_BYTES,
-} from '../codec/cell.ts';
+import { CELL_SEPARATE, CELL_WANTS_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { decodeStoreDefinition, type StoredDefinition } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
-import { KIND_MUST_UNDERSTAND, KIND_USER } from '../log/batch.ts';
+import { KIND_DECIDE, KIND_MUST_UNDERSTAND, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import type { BatchCursor } from '../log/batch-cursor.ts';
 import { epochPath } from '../log/epoch-file.ts';
-import {
-  OP_INCREMENT,
-  OP_PUT,
-  OP_RANGE_REMOVE,
-  OP_REMOVE,
-  RANGE_UNBOUNDED,
-  RECORD_HEADER_BYTES,
-  recordFlags,
-  recordKeyLength,
-  recordOp,
-  recordWords,
-} from '../log/record.ts';
 import { decodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
 import { ImageCache } from '../node/image-cache.ts';
+import { BackupTarget } from '../storage/backup-target.ts';
 import { DatabaseFolder } from '../storage/database-folder.ts';
-import { decodeRoot } from '../storage/root.ts';
+import { decodeDecision, PreparedSet } from '../storage/prepared-set.ts';
+import { decodeRoot, EMPTY_ROOT, encodeRoot } from '../storage/root.ts';
 import { type FoundBatch, type FoundLog, readBatch, readDamagedLog, walkBatch } from '../storage/salvage-log.ts';
 import type { Lost } from '../storage/salvage-report.ts';
 import { findForests, walkTree } from '../storage/salvage-trees.ts';
 import { Segments } from '../storage/segments.ts';
-import { CATALOG_STORE, FOREST_STORE, idOfKey, SHAPE_STORE } from '../storage/system-stores.ts';
+import {
+  CATALOG_STORE,
+  FOREST_STORE,
+  idOfKey,
+  INDEX_STATE_STORE,
+  PREPARED_STORE,
+  SHAPE_STORE,
+} from '../storage/system-stores.ts';
+import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { readValueSync } from '../storage/value-log.ts';
 import { openEngine } from './engine.ts';
+import { wholeCell } from './prepared.ts';
+import { LoggedChanges } from './salvage-changes.ts';
 import type { EngineApi, EngineTransaction } from './engine-api.ts';
 
 /** What a salvage has brought along so far. */
@@ -92,11 +87,22 @@ export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvag
   if (new DatabaseFolder(env, to).readIdentity() !== undefined) {
     throw new InvalidArgumentError(`${to} holds a database already; salvage writes into a new folder`);
   }
-  const target = await openEngine(env, { folder: to });
+  return found.run(async (covered) => {
+    await createAt(env, to, covered);
+    return openEngine(env, { folder: to });
+  });
+}
+
+/** An empty database whose next transaction gets the number after `covered`. */
+async function createAt(env: Env, folder: string, covered: number): Promise<void> {
+  const id = new Uint8Array(16);
+  env.random.fill(id);
+  const target = new BackupTarget(env, folder, { id, features: [] });
+  target.open();
   try {
-    return await found.run(target);
+    await target.finish(encodeRoot({ ...EMPTY_ROOT, covered }, new Segments(env, `${folder}/data`)), new Set());
   } finally {
-    await target.close();
+    target.close();
   }
 }
 
@@ -107,6 +113,8 @@ class Salvage {
   readonly #cache: ImageCache;
   readonly #lost: Lost[] = [];
   readonly #definitions = new Map<number, StoredDefinition>();
+  /** Those that wait for their decision at the place in the log that was come to. */
+  readonly #prepared = new PreparedSet();
   #entries = 0;
   #transactions = 0;
   #nextStoreId = FIRST_USER_STORE_ID;
@@ -118,12 +126,17 @@ class Salvage {
     this.#cache = new ImageCache({ limitBytes: CACHE_BYTES, reader: this.#segments, names: this.#segments });
   }
 
-  async run(target: EngineApi): Promise<FloorSalvageReport> {
+  /** `openTarget`: the new database, where all numbers up to the one given are taken. */
+  async run(openTarget: (covered: number) => Promise<EngineApi>): Promise<FloorSalvageReport> {
+    let target: EngineApi | undefined;
     try {
       const { from } = this.#options;
       const id = this.#identity();
       const log = id === undefined ? NO_LOG : readDamagedLog(this.#env, from, id, this.#note);
       const { forest, covered, isOlder } = this.#chooseRoot(log);
+      target = await openTarget(
+        log.batches.reduce((most, { firstNumber, count }) => Math.max(most, firstNumber + count - 1), covered),
+      );
       const roots = forest === undefined ? [] : this.#readForest(forest);
       // Names first: what is lost can then be told by name.
       for (const [storeId, root] of roots.sort(([a], [b]) => a - b)) await this.#copyStore(target, storeId, root);
@@ -141,6 +154,7 @@ class Salvage {
         definitions: this.#definitions,
       };
     } finally {
+      await target?.close();
       this.#segments.close();
     }
   }
@@ -237,6 +251,7 @@ class Salvage {
 
   /** A store's tree as of the root, in transactions of some megabytes. */
   async #copyStore(target: EngineApi, storeId: number, root: Handle): Promise<void> {
+    if (storeId === PREPARED_STORE) this.#readPrepared(root);
     if (!isCopied(storeId)) return;
     this.#meet(storeId);
     let chunk: [Uint8Array, Uint8Array][] = [];
@@ -260,6 +275,27 @@ class Salvage {
       for (const [key, cell] of entries) if (this.#put(tx, storeId, key, cell)) this.#entries++;
       await tx.commit();
       this.#tell();
+    }
+  }
+
+  #readPrepared(root: Handle): void {
+    walkTree(this.#cache, PREPARED_STORE, root, {
+      entry: (key, cells, start, end) => {
+        this.#trying('a prepared transaction', {}, () => {
+          const cell = wholeCell(this.#segments, cells.slice(start, end));
+          this.#prepared.load(key, 0, key.length, cell);
+        });
+      },
+      lost: this.#note,
+    });
+  }
+
+  #trying(what: string, place: { file?: string; offset?: number }, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof SopError)) throw error;
+      this.#note({ what: `${what}: ${error.message}`, ...place });
     }
   }
 
@@ -315,6 +351,10 @@ class Salvage {
       expected = Math.max(expected, batch.firstNumber + batch.count);
       await this.#replayBatch(target, batch, covered);
     }
+    for (const { writer, counter } of this.#prepared.undecided) {
+      const id = formatTransactionId(writer, counter);
+      this.#note({ what: `the prepared transaction ${id}: it has not been decided, and is not brought along` });
+    }
   }
 
   async #replayBatch(target: EngineApi, batch: FoundBatch, covered: number): Promise<void> {
@@ -325,90 +365,71 @@ class Salvage {
     const cursor = walkBatch(bytes, batch, path);
     while (cursor.nextTransaction()) {
       if (cursor.number <= covered) continue;
-      if (cursor.kind === KIND_USER) await this.#replayOne(target, cursor, path, batch.offset);
-      else if ((cursor.kind & KIND_MUST_UNDERSTAND) !== 0) {
-        this.#note({
-          what: `transaction ${cursor.number}: prepared ones are not brought along`,
-          file: path,
-          offset: batch.offset,
-        });
+      const { kind, number, idWriter, idCounter, transactionStart } = cursor;
+      const place = { file: path, offset: batch.offset };
+      if (kind === KIND_USER) await this.#replayOne(target, cursor, number, path, batch.offset);
+      else if (kind === KIND_PREPARE) {
+        const record = bytes.slice(transactionStart, transactionStart + cursor.byteLength);
+        this.#prepared.add(idWriter, idCounter, number, record);
+      } else if (kind === KIND_DECIDE) {
+        const changes = this.#decided(cursor, place);
+        if (changes !== undefined) await this.#replayOne(target, changes, number, path, batch.offset);
+      } else if ((kind & KIND_MUST_UNDERSTAND) !== 0) {
+        this.#note({ what: `transaction ${number}: it is of a kind that this program does not know`, ...place });
       }
     }
   }
 
-  async #replayOne(target: EngineApi, cursor: BatchCursor, file: string, offset: number): Promise<void> {
+  /** The prepared transaction that a decision commits. */
+  #decided(cursor: BatchCursor, place: { file: string; offset: number }): BatchCursor | undefined {
+    let changes: BatchCursor | undefined;
+    this.#trying(`transaction ${cursor.number}, the decision of a prepared one`, place, () => {
+      const decision = decodeDecision(cursor.bytes, cursor.payloadStart, cursor.payloadLength);
+      const isLost = !decision.isCommit && this.#prepared.get(decision.writer, decision.counter) === undefined;
+      const one = isLost ? undefined : this.#prepared.decide(decision, cursor.number);
+      if (one?.committed === true) changes = one.open();
+    });
+    return changes;
+  }
+
+  /** `number`: under which its changes count. */
+  async #replayOne(
+    target: EngineApi,
+    cursor: BatchCursor,
+    number: number,
+    file: string,
+    offset: number,
+  ): Promise<void> {
     const tx = target.begin('write');
+    const changes = new LoggedChanges({
+      number,
+      cache: this.#cache,
+      segments: this.#segments,
+      note: this.#note,
+      put: (storeId, key, cell) => this.#put(tx, storeId, key, cell),
+    });
     try {
       while (cursor.nextSection()) {
         if (!isCopied(cursor.storeId)) continue;
         this.#meet(cursor.storeId);
         const { bytes, sectionStart, sectionLength } = cursor;
         // A record of a key counts over the range removals of its transaction.
-        this.#applyRecords(tx, cursor.storeId, bytes, sectionStart, sectionLength, true);
-        this.#applyRecords(tx, cursor.storeId, bytes, sectionStart, sectionLength, false);
+        changes.applyRecords(tx, cursor.storeId, bytes, sectionStart, sectionLength, true);
+        changes.applyRecords(tx, cursor.storeId, bytes, sectionStart, sectionLength, false);
       }
-      while (cursor.nextRun()) if (isCopied(cursor.runStoreId)) this.#applyRun(tx, cursor);
+      while (cursor.nextRun()) {
+        if (!isCopied(cursor.runStoreId)) continue;
+        this.#meet(cursor.runStoreId);
+        changes.applyRun(tx, cursor);
+      }
       await tx.commit();
       this.#transactions++;
       this.#tell();
     } catch (error) {
       tx.rollback();
       if (!(error instanceof SopError)) throw error;
-      this.#note({ what: `transaction ${cursor.number}: ${error.message}`, file, offset });
+      this.#note({ what: `transaction ${number}: ${error.message}`, file, offset });
     }
-  }
-
-  #applyRecords(
-    tx: EngineTransaction,
-    storeId: number,
-    from: Uint8Array,
-    start: number,
-    length: number,
-    ranges: boolean,
-  ): void {
-    for (let at = start; at < start + length; ) {
-      const word0 = readU32(from, at);
-      const keyLength = recordKeyLength(word0);
-      const cellLength = readU32(from, at + 4);
-      const size = cellLength > length ? 0 : recordWords(keyLength, cellLength) * 4;
-      if (size === 0 || at + size > start + length) throw new CorruptionError('a section of records is malformed');
-      const keyStart = at + RECORD_HEADER_BYTES;
-      const cellStart = keyStart + ((keyLength + 3) & ~3);
-      const key = from.slice(keyStart, keyStart + keyLength);
-      const cell = from.slice(cellStart, cellStart + cellLength);
-      if ((recordOp(word0) === OP_RANGE_REMOVE) === ranges) this.#apply(tx, storeId, word0, key, cell);
-      at += size;
-    }
-  }
-
-  #apply(tx: EngineTransaction, storeId: number, word0: number, key: Uint8Array, cell: Uint8Array): void {
-    switch (recordOp(word0)) {
-      case OP_PUT:
-        if (!this.#put(tx, storeId, key, cell)) tx.remove(storeId, key, 0, key.length, undefined);
-        return;
-      case OP_REMOVE:
-        tx.remove(storeId, key, 0, key.length, undefined);
-        return;
-      case OP_RANGE_REMOVE:
-        tx.removeRange(storeId, key, (recordFlags(word0) & RANGE_UNBOUNDED) === 0 ? cell : undefined);
-        return;
-      case OP_INCREMENT:
-        tx.increment(storeId, key, 0, key.length, cell);
-    }
-  }
-
-  /** A run: the tree that a large transaction wrote outside the log. */
-  #applyRun(tx: EngineTransaction, cursor: BatchCursor): void {
-    const { runStoreId, runStart, runLength, bytes } = cursor;
-    if (runLength < HANDLE_BYTES) throw new CorruptionError('the descriptor of a run is malformed');
-    this.#meet(runStoreId);
-    walkTree(this.#cache, runStoreId, decodeHandle(bytes, runStart, this.#segments), {
-      entry: (key, cells, start, end) => {
-        if (((cells[start] as number) & CELL_TOMBSTONE) !== 0) tx.remove(runStoreId, key, 0, key.length, undefined);
-        else this.#put(tx, runStoreId, key, cells.slice(start, end));
-      },
-      lost: this.#note,
-    });
   }
 
   /** No id that was met is given out again. */
@@ -426,7 +447,9 @@ const NO_LOG: FoundLog = { batches: [], roots: [] };
 const EPOCH_MAGIC_WORD = 0x45504f53;
 const SEGMENT_MAGIC_WORD = 0x47455353;
 
+const COPIED: readonly number[] = [CATALOG_STORE, SHAPE_STORE, INDEX_STATE_STORE];
+
 /** Users' stores, and of the engine's own those that say what is in them. */
 function isCopied(storeId: number): boolean {
-  return storeId >= FIRST_USER_STORE_ID || storeId === CATALOG_STORE || storeId === SHAPE_STORE;
+  return storeId >= FIRST_USER_STORE_ID || COPIED.includes(storeId);
 }

@@ -7,6 +7,7 @@ import { defineStore } from '../../../src/store/define-store.ts';
 const FOLDER = '/db';
 const SMALL = { folder: FOLDER, tableBytes: 64 * 1024, cacheBytes: 1024 * 1024 };
 const notes = defineStore<string, string>('notes');
+const tasks = defineStore<string, string>('tasks', { unique: false });
 
 /** Leaves a transaction undecided behind: closed and opened again, nobody in the process remembers it. */
 async function preparedBefore(
@@ -32,6 +33,28 @@ describe('a prepared transaction of an earlier opening', () => {
     await db.write((tx) => tx.store(notes).put('after', 'y'));
     await db.checkpoint();
     expect(await db.read((tx) => tx.store(notes).get('after'))).toBe('y');
+    await db.close();
+  });
+
+  it('that added items is in no way of who adds more of them, or of who reads others', async () => {
+    const db = await Database.openWith(memoryEnv(), SMALL);
+    await db.write((tx) => {
+      tx.store(tasks).add('a', 'first');
+      tx.store(tasks).add('b', 'other');
+    });
+    const tx = await db.begin('write');
+    tx.store(tasks).add('a', 'prepared');
+    const prepared = await tx.prepare();
+    const another = await db.begin('write');
+    another.store(tasks).add('a', 'another');
+    expect(await another.store(tasks).getAll('b')).toEqual(['other']);
+    await another.commit();
+    const reader = await db.begin('write');
+    expect(await reader.store(tasks).count('a')).toBe(2);
+    reader.store(tasks).add('c', 'x');
+    await expect(reader.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+    await prepared.commit();
+    expect(await db.read((read) => read.store(tasks).getAll('a'))).toEqual(['first', 'another', 'prepared']);
     await db.close();
   });
 });
