@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -60,6 +60,110 @@ export async function nameOf(id: number): Promise<string | undefined> {
   } finally {
     await db.close();
   }
+}
+`;
+
+/** A program that uses what the interface has, as strict as TypeScript can be; it is compiled and then run. */
+const strictProgram = `
+import { ConflictError, Database, defineStore, type Entry, ItemId, SopError, type StandardSchema, type } from 'sop';
+
+interface Order { readonly customer: string; readonly total: number; readonly paid?: Date }
+const order: StandardSchema<unknown, Order> = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) => {
+      const { customer, total } = value as Partial<Order>;
+      if (typeof customer !== 'string') return { issues: [{ message: 'a customer is a string', path: ['customer'] }] };
+      return { value: { customer, total: total ?? 0 } };
+    },
+  },
+};
+const orders = defineStore('orders', {
+  keySchema: type<{ region: string; day: Date; id: number; status: 'open' | 'paid' }>(),
+  value: order,
+  key: ['region', { field: 'day', order: 'desc' }, 'id'],
+  rideOn: ['status'],
+  indexes: { byCustomer: ['customer', 'total'], byStatus: { fields: ['status'] } },
+});
+const named = defineStore<number, Order>('named', { indexes: { byCustomer: { fields: ['customer'], unique: true } } });
+const hits = defineStore<string, number>('hits', { counter: true });
+const pages = defineStore<{ id: number; views: number }, string, 'views'>('pages', {
+  key: ['id'],
+  rideOn: ['views'],
+  counters: ['views'],
+});
+const events = defineStore<string, { text: string }>('events', { unique: false });
+const day = new Date('2026-11-22');
+
+const db: Database = await Database.open('strict');
+const id: ItemId = await db.write(async (tx) => {
+  const store = tx.store(orders);
+  const isNew: boolean = await store.add({ region: 'EU', day, id: 1, status: 'open' }, { customer: 'Ada', total: 42 });
+  if (!isNew) throw new Error('it was there');
+  await store.add({ region: 'EU', day, id: 2, status: 'paid' }, { customer: 'Grace', total: 7 });
+  tx.store(named).put(1, { customer: 'Ada', total: 1 });
+  tx.store(hits).increment('home', 2);
+  tx.store(pages).put({ id: 1, views: 0 }, 'text');
+  const before = tx.savepoint();
+  tx.store(hits).increment('home', 100);
+  tx.rollbackTo(before);
+  return tx.store(events).add('door', { text: 'opened' });
+});
+await db.write((tx) => tx.store(pages).increment({ id: 1 }, { views: 3 }));
+await db.pin('then');
+await db.write(async (tx) => {
+  const cursor = tx.store(orders).cursor();
+  while (await cursor.next()) {
+    const status: 'open' | 'paid' | undefined = cursor.key?.status;
+    if (status === 'open') await cursor.updateKey({ status: 'paid' });
+    else await cursor.remove();
+  }
+});
+
+const lines: string[] = [];
+await db.read(async (tx) => {
+  const store = tx.store(orders);
+  const first: Entry<{ region: string; day: Date; id: number; status: 'open' | 'paid' }, Order> | undefined = await store.first();
+  lines.push(\`\${first?.key.status} \${first?.value.total}\`);
+  const ada = await store.index('byCustomer').first({ prefix: { customer: 'Ada' } });
+  const total: number | undefined = ada?.index.total;
+  lines.push(\`\${ada?.key.id} \${total}\`);
+  lines.push(String(await store.index('byStatus').count({ prefix: { status: 'open' } })));
+  lines.push(String((await tx.store(named).index('byCustomer').get({ customer: 'Ada' }))?.key));
+  const views: number | undefined = (await tx.store(pages).getEntry({ id: 1 }))?.key.views;
+  lines.push(\`\${await tx.store(hits).get('home')} \${views}\`);
+  lines.push((await tx.store(events).getItem('door', ItemId.parse(id.toString())))?.value.text ?? 'nothing');
+});
+lines.push(String(await db.read((tx) => tx.store(orders).count(), { at: 'then' })));
+try {
+  await db.write((tx) => tx.store(orders).put({ region: 'EU', day, id: 3, status: 'open' }, {} as Order));
+} catch (error) {
+  if (!(error instanceof SopError) || error instanceof ConflictError) throw error;
+  lines.push(error.code);
+}
+await db.close();
+console.log(lines.join('; '));
+
+// What must not compile.
+export async function refused(): Promise<void> {
+  await using other = await Database.memory();
+  await other.write((tx) => {
+    // @ts-expect-error no such field in the key
+    tx.store(orders).put({ region: 'EU', day, nr: 3, status: 'open' }, { customer: 'Ada', total: 1 });
+    // @ts-expect-error no such index
+    tx.store(orders).index('byTotal');
+    // @ts-expect-error the index has no such field
+    tx.store(orders).index('byCustomer').range({ prefix: { city: 'Oslo' } });
+    // @ts-expect-error these are no counters
+    tx.store(named).increment(1);
+    // @ts-expect-error a value of another type
+    tx.store(hits).put('home', 'many');
+  });
+  // @ts-expect-error a function cannot sort
+  defineStore<{ id: number; f: () => void }, string>('x', { key: ['f'] });
+  // @ts-expect-error no such field
+  defineStore<{ id: number }, string>('x', { key: ['idd'] });
 }
 `;
 
@@ -122,6 +226,36 @@ describe.skipIf(!hasDoor)('the package', () => {
     };
     await writeFile(join(app, 'tsconfig.json'), JSON.stringify(config));
     await node([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], app);
+  });
+
+  it('compiles and runs in a TypeScript project with the strictest settings', async () => {
+    const project = join(work, 'strict');
+    await mkdir(project);
+    await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+    await symlink(join(app, 'node_modules'), join(project, 'node_modules'), 'junction');
+    await writeFile(join(project, 'main.ts'), strictProgram);
+    const compilerOptions = {
+      strict: true,
+      noUncheckedIndexedAccess: true,
+      exactOptionalPropertyTypes: true,
+      noPropertyAccessFromIndexSignature: true,
+      noImplicitOverride: true,
+      noImplicitReturns: true,
+      noFallthroughCasesInSwitch: true,
+      noUnusedLocals: true,
+      verbatimModuleSyntax: true,
+      isolatedModules: true,
+      skipLibCheck: false,
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable'],
+      module: 'nodenext',
+      outDir: 'out',
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules', '@types')],
+    };
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.ts'] }));
+    await node([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], project);
+    expect(await node([join('out', 'main.js')], project)).toBe('paid 42; 1 42; 0; 1; 2 3; opened; 2; INVALID_VALUE\n');
   });
 
   it.skipIf(!hasCommand)('has the command sop', async () => {
