@@ -1,6 +1,6 @@
 /** Every example of the documents is compiled strictly and run, and prints what its page says. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -83,6 +83,17 @@ describe('the documents', () => {
     const { stdout } = spawnSync(process.execPath, [tsc, '-p', source], { encoding: 'utf8', cwd: source });
     expect(stdout).toBe('');
   }, 120_000);
+
+  it('name every code of an error, with its class', () => {
+    const text = readFileSync(join(root, 'README.md'), 'utf8');
+    const source = readFileSync(join(root, 'src', 'base', 'errors.ts'), 'utf8');
+    const codes = [...source.matchAll(/^ {2}\| '([A-Z_]+)'/gm)].map((match) => match[1] ?? '');
+    expect(codes.length).toBeGreaterThan(30);
+    expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
+    const classes = [...source.matchAll(/^export class (\w+) extends SopError/gm)].map((match) => match[1] ?? '');
+    const inTable = (name: string) => text.includes(`\`${name}\``) || /^Invalid/.test(name);
+    expect(classes.filter((name) => !inTable(name))).toEqual([]);
+  });
 
   it('leave a block unrun only with a reason', () => {
     expect(pages.flatMap((page) => page.excused.filter(({ reason }) => reason === ''))).toEqual([]);
