@@ -1,11 +1,14 @@
 /**
- * The data of every work, the same for every peer: random keys of 16 characters, objects of about 105 bytes as JSON.
+ * The data of every work, the same for every peer: random keys of 16 characters, objects of about 105 bytes as JSON (or of
+ * 10 KB, `large`).
  *
  * Values come from a pool made before the clock starts, so that making objects is nobody's time; record i holds
  * pool[i % pool size], and every read is checked by the sum of the ids it decoded.
  */
 
 const POOL = 16384;
+const LARGE_POOL = 64;
+const LARGE_TEXT = 10_000;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
 /** A small seeded generator (xorshift-multiply mixing of a counter); answers 32 bits at a time. */
@@ -20,9 +23,9 @@ export function generator(seed) {
   };
 }
 
-function randomText(next, length, start = 0) {
+function randomText(next, length) {
   let text = '';
-  for (let i = start; i < length; i++) text += ALPHABET[next() & 31];
+  for (let i = 0; i < length; i++) text += ALPHABET[next() & 31];
   return text;
 }
 
@@ -36,10 +39,10 @@ export function randomKeys(count, seed) {
 
 const CITIES = ['Lisbon', 'Oslo', 'Nairobi', 'Quito', 'Hanoi', 'Perth', 'Zagreb', 'Lima'];
 
-export function valuePool(seed) {
+export function valuePool(seed, large = false) {
   const next = generator(seed ^ 0x5bd1e995);
-  const values = new Array(POOL);
-  for (let i = 0; i < POOL; i++) {
+  const values = new Array(large ? LARGE_POOL : POOL);
+  for (let i = 0; i < values.length; i++) {
     const name = randomText(next, 9);
     values[i] = {
       id: 100000 + i,
@@ -50,20 +53,27 @@ export function valuePool(seed) {
       score: (next() % 100000) / 10,
       active: (next() & 1) === 1,
     };
+    if (large) values[i].text = randomText(next, LARGE_TEXT);
   }
   return values;
 }
 
-/** What every work needs: keys, values by number, and random picks. */
-export function makeRecords({ count, seed }) {
+/** What every work needs: keys, values by number, and random picks. A large record counts as twenty. */
+export function makeRecords({ count: wanted, seed, large = false }) {
+  const count = large ? Math.max(100, Math.ceil(wanted / 20)) : wanted;
   const keys = randomKeys(count, seed);
-  const pool = valuePool(seed);
+  const pool = valuePool(seed, large);
+  const size = pool.length;
+  const jsonBytes = pool.reduce((total, value) => total + JSON.stringify(value).length, 0) / size;
   return {
     count,
     keys,
-    pool,
-    idOf: (i) => 100000 + (i % POOL),
-    valueOf: (i) => pool[i % POOL],
+    /** Bytes of a record: its key and its value as JSON. */
+    payloadBytes: 16 + jsonBytes,
+    idOf: (i) => 100000 + (i % size),
+    valueOf: (i) => pool[i % size],
+    /** The value of record i changed: a peer may write and sync nothing where a record is replaced by its equal. */
+    changed: (i, by) => ({ ...pool[i % size], score: by / 10 }),
     /** The numbers of all records in the order of their keys. */
     sortedOrder: () => Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => (keys[a] < keys[b] ? -1 : 1)),
     insertOrder: () => Uint32Array.from({ length: count }, (_, i) => i),
@@ -71,5 +81,7 @@ export function makeRecords({ count, seed }) {
       const next = generator(seed + pickSeed);
       return Uint32Array.from({ length: howMany }, () => next() % below);
     },
+    /** Keys that no record has, the same for everybody. */
+    freshKeys: (howMany) => randomKeys(howMany, seed ^ 0x2545f491),
   };
 }

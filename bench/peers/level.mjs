@@ -5,8 +5,8 @@
 import { ClassicLevel } from 'classic-level';
 import { groupCommit } from '../group.mjs';
 
-export async function open(folder) {
-  const db = new ClassicLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'json', cacheSize: 256 << 20 });
+export async function open(folder, { cacheMb }) {
+  const db = new ClassicLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'json', cacheSize: cacheMb << 20 });
   await db.open();
   const synced = { sync: true };
   const grouped = groupCommit((puts) => db.batch(puts, synced));
@@ -18,12 +18,10 @@ export async function open(folder) {
       return db.batch(puts, synced);
     },
     settle: () => {},
-    gets: async (keys, picks, from, to) => {
+    get: (key) => db.getSync(key),
+    gets: (keys, picks, from, to) => {
       let sum = 0;
-      for (let start = from; start < to; start += 64) {
-        const some = Array.from({ length: Math.min(64, to - start) }, (_, i) => keys[picks[start + i]]);
-        for (const value of await db.getMany(some)) sum += value.id;
-      }
+      for (let i = from; i < to; i++) sum += db.getSync(keys[picks[i]]).id;
       return sum;
     },
     scan: async () => {
@@ -57,6 +55,10 @@ export async function open(folder) {
       return { count, sum };
     },
     put: (key, value, clients) => (clients === 1 ? db.put(key, value, synced) : grouped({ type: 'put', key, value })),
+    hold: () => {
+      const snapshot = db.snapshot();
+      return () => snapshot.close();
+    },
     close: () => db.close(),
   };
 }

@@ -1,13 +1,14 @@
 /**
  * lmdb-js: msgpack with shared structures, its quickest form for objects. `overlappingSync: false`, because a promise
  * then answers after the data was synced and the meta page written through (O_DSYNC); traced with strace. `batch`
- * encodes on this thread and writes on its own: quicker here than `transaction` and `transactionSync`.
+ * encodes on this thread and writes on its own: quicker here than `transaction` and `transactionSync`. It has no cache of pages:
+ * it reads from a map of the file, so its cache is the system's, as large as memory is free.
  */
 import { open as openLmdb } from 'lmdb';
 
 const structures = Symbol.for('structures');
 
-export function open(folder, { cache = false } = {}) {
+export function open(folder, { cache = false }) {
   const db = openLmdb({
     path: folder,
     sharedStructuresKey: structures,
@@ -22,6 +23,7 @@ export function open(folder, { cache = false } = {}) {
         for (let i = from; i < to; i++) void db.put(keys[order[i]], values(order[i]));
       }),
     settle: () => {},
+    get: (key) => db.get(key),
     gets: (keys, picks, from, to) => {
       let sum = 0;
       for (let i = from; i < to; i++) sum += db.get(keys[picks[i]]).id;
@@ -54,6 +56,10 @@ export function open(folder, { cache = false } = {}) {
       return { count, sum };
     },
     put: (key, value) => db.put(key, value),
+    modify: (key, change) =>
+      db.transaction(() => {
+        void db.put(key, change(db.get(key)));
+      }),
     transfer: (from, to, amount) =>
       db.transaction(() => {
         const a = db.get(from);
@@ -61,6 +67,11 @@ export function open(folder, { cache = false } = {}) {
         void db.put(from, { ...a, score: a.score - amount });
         void db.put(to, { ...b, score: b.score + amount });
       }),
+    hold: () => {
+      const snapshot = db.useReadTransaction();
+      db.get('', { transaction: snapshot });
+      return () => snapshot.done();
+    },
     close: () => db.close(),
   };
 }

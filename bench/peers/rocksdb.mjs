@@ -1,7 +1,8 @@
 /**
  * RocksDB through rocksdb-native, values as JSON. The binding has no synced writes, so the write-ahead log is synced by
  * us: its writes have reached the system when a flush of a batch answers, and fdatasync on that file makes them durable.
- * Reads are asked in batches of 64, the best the binding does. No transactions: it takes no part in transfers.
+ * Reads are asked in batches of 64, the best the binding does. No transactions: it takes no part in transfers. The binding lets
+ * nobody set the size of the block cache.
  */
 import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,6 +52,9 @@ export async function open(folder) {
       return writeSynced(puts, true);
     },
     settle: () => db.flush(),
+    // Compaction follows by itself.
+    upkeep: () => db.flush(),
+    get: async (key) => JSON.parse((await db.get(key)).toString()),
     gets: async (keys, picks, from, to) => {
       let sum = 0;
       for (let start = from; start < to; start += 64) {
@@ -89,8 +93,14 @@ export async function open(folder) {
       return { count, sum };
     },
     put: (key, value, clients) => (clients === 1 ? writeSynced([[key, value]], true) : grouped([key, value])),
+    hold: async () => {
+      const snapshot = db.snapshot();
+      await snapshot.ready();
+      return () => snapshot.close();
+    },
     close: async () => {
       if (log.fd >= 0) closeSync(log.fd);
+      log = { number: -1, fd: -1 };
       await db.close();
     },
   };
