@@ -9,7 +9,23 @@ const MOST_LOADING = 64;
 
 export async function getMany(core: StoreCore, keys: Iterable<unknown>): Promise<unknown[]> {
   const values: unknown[] = [];
-  let loading: Promise<void>[] = [];
+  const loading: Promise<void>[] = [];
+  try {
+    await getAll(core, keys, values, loading);
+  } catch (error) {
+    // What is still under way fails, or not, unheard.
+    await Promise.allSettled(loading);
+    throw error;
+  }
+  return values;
+}
+
+async function getAll(
+  core: StoreCore,
+  keys: Iterable<unknown>,
+  values: unknown[],
+  loading: Promise<void>[],
+): Promise<void> {
   let index = 0;
   for (const key of keys) {
     const at = index++;
@@ -28,12 +44,11 @@ export async function getMany(core: StoreCore, keys: Iterable<unknown>): Promise
       );
       if (loading.length >= MOST_LOADING) {
         await Promise.all(loading);
-        loading = [];
+        loading.length = 0;
       }
     }
   }
   await Promise.all(loading);
-  return values;
 }
 
 function lookUp(core: StoreCore, key: unknown, index: number) {

@@ -214,6 +214,8 @@ export class Catalog {
   /** A definition with indexes was used. */
   definitionUsed(definition: AnyDefinition): void {
     if (this.#definitions.get(definition.name) === definition) return;
+    // As the catalog has it: what a program knows of its functions is not forgotten for that.
+    if (definition.indexes.some(({ fields, of }) => fields === undefined && of === undefined)) return;
     this.#definitions.set(definition.name, definition);
     if (this.#seenDefinitions.has(definition)) return;
     this.#seenDefinitions.add(definition);
@@ -274,6 +276,18 @@ export class Catalog {
     this.#changing--;
     if (number !== undefined) this.#changedAt = Math.max(this.#changedAt, number);
     this.#known.clear();
+  }
+
+  /** Around what may commit a transaction of an earlier opening, which nobody here listens to. */
+  async whileChanging(work: () => Promise<number>): Promise<number> {
+    this.changeBegins();
+    let number: number | undefined;
+    try {
+      number = await work();
+      return number;
+    } finally {
+      this.changeEnds(number);
+    }
   }
 
   #codecOf(stored: StoredShape): StoreCodec {

@@ -332,10 +332,9 @@ export class CursorCore {
   updateKey(fields: Record<string, unknown>, waits: boolean): Step {
     const found = this.#lookUp(waits);
     if (found !== FOUND) return toStep(found);
-    const { etx, codec } = this.core;
-    const cell = codec.withRideOn(etx.foundBytes, etx.foundStart, etx.foundEnd, fields, undefined);
     const step = this.#finish(() => this.core.finishUpdateKey(found, this.#key.copy(), fields), waits);
-    if (step !== AT) return step;
+    const cell = this.core.changedCell;
+    if (step !== AT || cell === undefined) return step;
     this.#cell.set(cell, 0, cellValueStart(cell, 0));
     this.#cellIsWhole = false;
     return AT;

@@ -114,9 +114,10 @@ export class DatabaseIndexes {
       let remove = () => {};
       const removeLater = this.#builder.addWaiter({ check, fail });
       remove = () => void removeLater();
-      if (signal?.aborted === true) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
+      signal?.addEventListener('abort', abort, { once: true });
       check();
+      // Where a background error has ended a build, this begins it again.
+      this.#builder.look(store);
     });
   }
 
@@ -129,7 +130,8 @@ export class DatabaseIndexes {
         throw new InvalidArgumentError(`store '${store}' has no index '${index}'`, { details: { store, index } });
       }
       const state = readIndexState(core.engine, stored.id);
-      if (state?.state === 'failed') throw notReady(store, index, state);
+      const isWaitedForInVain = state?.state === 'failed' || (state !== undefined && this.#host.engine.readOnly);
+      if (isWaitedForInVain) throw notReady(store, index, state);
       return state === undefined ? undefined : { done: state.done, total: state.total };
     } finally {
       core.rollback();

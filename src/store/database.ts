@@ -279,7 +279,7 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Resolves once an index can be read. Rejects with `IndexNotReadyError` where it could not be built, `InvalidArgumentError`
+   * Resolves once an index can be read. Rejects with `IndexNotReadyError` where it could not be built (or is not, in a read-only opening), `InvalidArgumentError`
    * where the store has no such index, `StoreNotFoundError`, `AbortedError`. An index that a function makes is built by a
    * program that has used the definition; handed the definition, this adds the index first where the store has it not.
    */
@@ -287,7 +287,11 @@ export class Database implements AsyncDisposable {
     this.#mustBeOpen();
     const name = typeof store === 'string' ? store : store.name;
     checkStoreName(name);
-    if (typeof store !== 'string' && !this.readOnly) await this.write((tx) => void tx.store(store as AnyDefinition));
+    const { signal } = options;
+    const limits = signal === undefined ? {} : { signal };
+    checkLimits(limits);
+    if (typeof store !== 'string' && !this.readOnly)
+      await this.write((tx) => void tx.store(store as AnyDefinition), limits);
     return this.#indexes.ready(name, index, options);
   }
 
@@ -448,7 +452,14 @@ export class Database implements AsyncDisposable {
     this.#mustBeOpen();
     if (this.#engine.prepared().length === 0) return [];
     const names = await this.#inside('read', (core) => storeNames(core, this.#catalog));
-    return preparedOf(this.#engine, names, [], this.#report);
+    const { prepared, decide } = this.#engine;
+    const decider = {
+      prepared: prepared.bind(this.#engine),
+      // Its changes of the catalog, if any, must not be overlooked by what is remembered of it.
+      decide: (id: string, commits: boolean) =>
+        this.#catalog.whileChanging(() => decide.call(this.#engine, id, commits)),
+    };
+    return preparedOf(decider, names, [], this.#report);
   }
 
   /** Hears of every commit that is refused because of another transaction: `on('conflict', listener)`. */
@@ -492,15 +503,15 @@ export class Database implements AsyncDisposable {
       let result: T | undefined;
       try {
         const answer = fn(new Transaction(core));
-        result = answer instanceof Promise ? await answer : answer;
+        result = isThenable(answer) ? await answer : answer;
         if (core.engine.ended) core.mustNotHaveFailed();
         else await core.commit();
         return result;
       } catch (error) {
         core.rollback(error);
-        const isAgain = isLostRace(error) || (await this.#isUnknownAborted(error));
+        const isAgain = isLostRace(error) || (await this.#isUnknown(core, error, 'aborted'));
         // What a commit answers 'unknown' and the log 'committed' to has run to its end.
-        if (!isAgain && (await this.#isUnknownCommitted(error))) return result as T;
+        if (!isAgain && (await this.#isUnknown(core, error, 'committed'))) return result as T;
         if (!isAgain || lost >= DEFAULT_RETRIES) throw error;
         last = error as SopError;
         if (this.#watch.events.hearsRetries) lostRun = new RunLost(core, last);
@@ -530,24 +541,17 @@ export class Database implements AsyncDisposable {
       return result;
     } catch (error) {
       core.rollback(error);
-      if (isLostRace(error) || (resolves && (await this.#isUnknownAborted(error))))
+      if (isLostRace(error) || (resolves && (await this.#isUnknown(core, error, 'aborted'))))
         throw new RunLost(core, error as SopError);
-      if (resolves && (await this.#isUnknownCommitted(error))) return result as T;
+      if (resolves && (await this.#isUnknown(core, error, 'committed'))) return result as T;
       throw error;
     }
   }
 
-  #isUnknownAborted(error: unknown): Promise<boolean> {
-    return this.#isUnknown(error, 'aborted');
-  }
-
-  #isUnknownCommitted(error: unknown): Promise<boolean> {
-    return this.#isUnknown(error, 'committed');
-  }
-
-  /** Whether the outcome of a commit was not known, and now is known to be this one. */
-  async #isUnknown(error: unknown, outcome: TransactionOutcome): Promise<boolean> {
-    if (!(error instanceof OutcomeUnknownError)) return false;
+  /** Whether the outcome of this transaction's commit was not known, and now is known to be this one. */
+  async #isUnknown({ engine }: TransactionCore, error: unknown, outcome: TransactionOutcome): Promise<boolean> {
+    // `fn` may throw another transaction's, or another database's: that says nothing of this one.
+    if (!(error instanceof OutcomeUnknownError) || error.transactionId !== engine.id) return false;
     try {
       return (await this.#engine.resolve(error.transactionId)) === outcome;
     } catch {
@@ -598,6 +602,12 @@ export class Database implements AsyncDisposable {
 }
 
 const NO_LIMITS: AttemptLimits = {};
+
+/** Promises of other makes are waited for, too. */
+function isThenable<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {
+  if (answer instanceof Promise) return true;
+  return typeof answer === 'object' && answer !== null && typeof (answer as { then?: unknown }).then === 'function';
+}
 
 function mustBeFunction(fn: unknown): void {
   if (typeof fn === 'function') return;

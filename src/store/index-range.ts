@@ -1,5 +1,5 @@
 /** Ranges of an index: what may be asked for, and the iterable whose entries bring the values of their store along. */
-import { keySuccessor } from '../base/bytes.ts';
+import { compareKeys, keySuccessor } from '../base/bytes.ts';
 import { CorruptionError, InvalidArgumentError } from '../base/errors.ts';
 import type { IndexKeyParts, IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
@@ -50,7 +50,9 @@ export function toIndexScan({ index, owner }: IndexSource, options: object | und
   const scan = toScanOptions(index, rest);
   if (after === undefined) return scan;
   const key = encodeAfter(index.codec.keySpec as IndexKeySpec, owner, after);
-  return scan.reverse ? { ...scan, upper: key } : { ...scan, lower: keySuccessor(key) };
+  const { lower, upper } = scan;
+  if (scan.reverse) return upper === undefined || compareKeys(key, upper) < 0 ? { ...scan, upper: key } : scan;
+  return lower === undefined || compareKeys(key, lower) >= 0 ? { ...scan, lower: keySuccessor(key) } : scan;
 }
 
 function encodeAfter(spec: IndexKeySpec, owner: StoreCore, after: unknown): Uint8Array {

@@ -53,6 +53,12 @@ export class IndexedRow {
     return this.#value;
   }
 
+  forget(): void {
+    this.#key = undefined;
+    this.#value = undefined;
+    this.#hasValue = false;
+  }
+
   #readValue(): unknown {
     if (!isSeparate(this.cell, 0)) return this.#codec.readValue(this.cell, 0, this.cell.length);
     if (this.#separate === undefined) throw new CorruptionError('a separate value was not read before its index keys');
@@ -106,7 +112,7 @@ export class StoreIndex {
   }
 
   #functionKeys(row: IndexedRow): readonly Uint8Array[] {
-    const made = (this.#of as NonNullable<IndexDefinition['of']>)(row.key, row.value);
+    const made = this.#made(row);
     if (made === undefined) return NO_KEYS;
     if (!this.stored.many) return [this.#oneKey(made, row)];
     if (!Array.isArray(made)) {
@@ -121,6 +127,15 @@ export class StoreIndex {
       keys.set(Buffer.from(key).toString('latin1'), key);
     }
     return [...keys.values()];
+  }
+
+  #made(row: IndexedRow): unknown {
+    try {
+      return (this.#of as NonNullable<IndexDefinition['of']>)(row.key, row.value);
+    } finally {
+      // It may have sorted a list in place: what other indexes see is decoded anew.
+      row.forget();
+    }
   }
 
   #oneKey(value: unknown, row: IndexedRow): Uint8Array {

@@ -12,6 +12,10 @@ export function openIndex(owner: StoreCore, name: string): IndexSource {
   const index = findIndex(owner, name);
   mustBeReady(owner.etx, owner.name, index);
   const core = new StoreCore(owner.transaction, `${owner.name}.${name}`, index.stored.id, index.codec);
+  if (owner.writable) {
+    owner.openIndexes ??= [];
+    owner.openIndexes.push(core);
+  }
   return { index: core, owner };
 }
 

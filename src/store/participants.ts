@@ -23,6 +23,9 @@ export interface Participant {
   rollback(id: string): Promise<void> | void;
 }
 
+/** Where prepared transactions are decided. */
+export type Decider = Pick<EngineApi, 'prepared' | 'decide'>;
+
 /** What a participant's failure is told to once the decision is made. */
 export type Report = (error: unknown) => void;
 
@@ -61,7 +64,7 @@ export async function prepareAll(
 
 /** The commit point, and the news of it. Answers the number of the decision. */
 export async function commitAll(
-  database: EngineApi,
+  database: Decider,
   id: string,
   participants: readonly Participant[],
   report: Report,
@@ -131,7 +134,7 @@ async function tellAll(
 
 /** What waits, with the stores' names where the catalog knows them. */
 export function preparedOf(
-  database: EngineApi,
+  database: Decider,
   names: ReadonlyMap<number, string>,
   participants: readonly Participant[],
   report: Report,
@@ -152,13 +155,13 @@ export class PreparedTransaction {
   readonly preparedAt: number;
   /** Names of the stores it changes, those left out that only it would create. */
   readonly stores: readonly string[];
-  readonly #database: EngineApi;
+  readonly #database: Decider;
   readonly #participants: readonly Participant[];
   readonly #report: Report;
 
   /** Use `tx.prepare` or `db.prepared`. */
   constructor(
-    database: EngineApi,
+    database: Decider,
     what: { readonly id: string; readonly preparedAt: number; readonly stores: readonly string[] },
     participants: readonly Participant[] = [],
     report: Report = () => {},

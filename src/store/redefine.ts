@@ -11,7 +11,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { copyBytes, keySuccessor } from '../base/bytes.ts';
-import { AbortedError, DuplicateKeyError, InvalidArgumentError, SopError } from '../base/errors.ts';
+import { AbortedError, DuplicateKeyError, InvalidArgumentError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
 import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
@@ -113,7 +113,7 @@ export class Redefinition {
     const total = state.position === undefined ? await countEntries(oldStore) : state.total;
     const { rows, reachedEnd } = await readRows(oldStore, state.position, most);
     for (const row of rows) {
-      const isDone = await this.#add(stores, row);
+      const isDone = await this.#add(stores, row).catch(notUnique);
       // What stands there may have changed since: that is sorted out when the changes are.
       if (!isDone) core.engine.put(stores.changesId, row.key, 0, row.key.length, CHANGED, 0, 1, undefined);
     }
@@ -124,7 +124,7 @@ export class Redefinition {
     return !reachedEnd;
   }
 
-  /** Copies one entry; false where another one has its new key. */
+  /** Copies one entry; false where another one has its new key, `UniqueIndexError` for one of its unique index keys. */
   async #add({ oldStore, newStore, mapId }: RedefinitionStores, { key, cell }: Row): Promise<boolean> {
     const { etx } = oldStore;
     const made = await this.#fn(await entryOf(oldStore, key, cell));
@@ -160,8 +160,9 @@ export class Redefinition {
     let isAnyDone = false;
     for (const key of keys) {
       const cell = await cellUnder(stores.oldStore, stores.oldStore.storeId, key);
-      if (cell !== undefined && !(await this.#add(stores, { key, cell }))) {
-        // The other entry may be among the changes that are still to come.
+      // The other entry may be among the changes that are still to come.
+      const add = async (row: Row) => (reachedEnd ? this.#add(stores, row) : this.#add(stores, row).catch(notUnique));
+      if (cell !== undefined && !(await add({ key, cell }))) {
         if (!reachedEnd) continue;
         refuseDuplicate(this.#name, stores, key, cell);
       }
@@ -207,6 +208,12 @@ function isVerdict(error: unknown): boolean {
     'LIMIT_EXCEEDED',
     'UNIQUE_INDEX',
   ].includes(error.code);
+}
+
+/** Another entry has the same key in a unique index, at least for now. */
+function notUnique(error: unknown): false {
+  if (error instanceof UniqueIndexError) return false;
+  throw error;
 }
 
 async function entryOf(store: StoreCore, key: Uint8Array, cell: Uint8Array): Promise<unknown> {

@@ -49,15 +49,20 @@ export function toCheckingSchema(schema: unknown, option: string): StandardSchem
 
 /** What the schema makes of a value. `InvalidValueError` (for keys `InvalidKeyError`) with all issues and their paths. */
 export function checkWith(schema: StandardSchema, value: unknown, store: string, what: 'key' | 'value'): unknown {
-  const result = schema['~standard'].validate(value);
-  if (result instanceof Promise) {
-    result.catch(() => {});
+  const result: unknown = schema['~standard'].validate(value);
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    // A promise of whatever make; how it ends nobody asks.
+    Promise.resolve(result).catch(() => {});
     throw new InvalidArgumentError(
       `store '${store}': its ${what} schema validates asynchronously, which changes of a transaction cannot wait for`,
     );
   }
-  if (result.issues === undefined) return result.value;
-  const issues = result.issues.map(({ message, path }) => ({ message, path: pathOf(path) }));
+  const { issues: found, value: made } = (result ?? {}) as { issues?: readonly SchemaIssue[]; value?: unknown };
+  if (found === undefined) {
+    if (typeof result === 'object' && result !== null && 'value' in result) return made;
+    throw new InvalidArgumentError(`store '${store}': its ${what} schema answers neither a value nor issues`);
+  }
+  const issues = found.map(({ message, path }) => ({ message, path: pathOf(path) }));
   const [first] = issues;
   const place = first === undefined || first.path === '' ? what : `${what} ${first.path}`;
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';

@@ -10,6 +10,7 @@ import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base
 import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
+import { isKeyObject } from '../codec/key-spec.ts';
 import type { Env } from '../env/env.ts';
 import { itemNumber, itemSequence, NUMBER_PLACEHOLDER } from '../log/placeholder.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
@@ -39,6 +40,7 @@ export interface StoreHost {
 }
 
 const NO_FIELDS: Record<string, unknown> = {};
+const EVERYTHING = { lower: undefined, upper: undefined };
 
 /** The value was in the row cache; see `findValue`. */
 export const HOT = 4;
@@ -53,6 +55,10 @@ export class StoreCore {
   readonly writable: boolean;
   /** Dropped or renamed by this very transaction. */
   gone = false;
+  /** After `finishUpdateKey` has answered true: the cell with the ride-on fields as they are now. */
+  changedCell: Uint8Array | undefined;
+  /** Its indexes that were opened for reading, each a store. */
+  openIndexes: StoreCore[] | undefined;
   /** After HOT: the caller's own. */
   hotValue: unknown = undefined;
   /** What every change has to keep beside the store; undefined where it has no indexes, or nothing can change. */
@@ -76,11 +82,19 @@ export class StoreCore {
     if (codec.suffixBytes > 0 && this.writable) this.etx.numberItems(storeId);
   }
 
+  /** Dropped, renamed, or there again: its indexes with it, unless they were dropped or built anew by themselves. */
+  setGone(gone: boolean): void {
+    this.gone = gone;
+    if (this.openIndexes === undefined) return;
+    const all = this.indexSet?.all ?? [];
+    for (const index of this.openIndexes) index.gone = gone || !all.some(({ stored }) => stored.id === index.storeId);
+  }
+
   mustBeOpen(): void {
     if (this.etx.ended) this.transaction.mustBeOpen();
     if (this.gone) {
       throw new StoreNotFoundError(
-        `store '${this.name}' was dropped or renamed by this transaction, or its creation undone`,
+        `'${this.name}' was dropped, renamed or changed by this transaction, or its creation undone`,
         {
           details: { store: this.name },
         },
@@ -315,8 +329,19 @@ export class StoreCore {
   /** Takes copies: what makes index keys may be the caller's code, which may use the scratch memory. */
   #putWithIndexes(key: Uint8Array, before: Uint8Array | undefined, cell: Uint8Array, indexes: StoreIndexes): void {
     indexes.prepare(key, before, cell);
-    this.#putCell(key, key.length, cell, cell.length, before !== undefined);
-    indexes.apply();
+    const { changeCount } = this.etx;
+    try {
+      this.#putCell(key, key.length, cell, cell.length, before !== undefined);
+      indexes.apply();
+    } catch (error) {
+      this.#failHalfWay(changeCount, error);
+    }
+  }
+
+  /** A limit or the disk stopped a change between the entry and its indexes: nothing of it may ever be committed. */
+  #failHalfWay(changeCount: number, error: unknown): never {
+    if (this.etx.changeCount !== changeCount) this.etx.rollback(error);
+    throw error;
   }
 
   #copyFound(): Uint8Array {
@@ -369,50 +394,70 @@ export class StoreCore {
   finishUpdate(found: FindResult, key: Uint8Array, cell: Uint8Array, fields: Record<string, unknown>): boolean {
     if (found !== FOUND || !this.codec.hasRideOn) return this.#replace(found, key, key.length, cell, cell.length);
     const { foundBytes, foundStart, foundEnd } = this.etx;
-    const next = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, cell);
-    this.#checkKey(key, next);
+    const given = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, cell);
+    const next = this.keySchema === undefined ? given : this.#checkedCell(this.keySchema, key, given);
     return this.#replace(found, key, key.length, next, next.length);
   }
 
   finishUpdateKey(found: FindResult, key: Uint8Array, fields: Record<string, unknown>): boolean {
     if (found !== FOUND) return false;
     const { foundBytes, foundStart, foundEnd } = this.etx;
-    const cell = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, undefined);
-    this.#checkKey(key, cell);
+    const given = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, undefined);
+    const cell = this.keySchema === undefined ? given : this.#checkedCell(this.keySchema, key, given);
+    this.changedCell = cell;
     const { indexes } = this;
-    indexes?.prepare(copyBytes(key), this.#copyFound(), cell, true);
-    this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
-    indexes?.apply();
+    if (indexes === undefined) {
+      this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+      return true;
+    }
+    indexes.prepare(copyBytes(key), this.#copyFound(), cell, true);
+    const { changeCount } = this.etx;
+    try {
+      this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+      indexes.apply();
+    } catch (error) {
+      this.#failHalfWay(changeCount, error);
+    }
     return true;
   }
 
-  /** Checks a key whose ride-on fields have changed. */
-  #checkKey(key: Uint8Array, cell: Uint8Array): void {
-    if (this.keySchema === undefined) return;
-    checkWith(this.keySchema, this.codec.readRidingKey(key, 0, key.length, cell, 0, cell.length), this.name, 'key');
+  /** The cell of a key whose ride-on fields have changed, with what the schema makes of them. */
+  #checkedCell(schema: StandardSchema, key: Uint8Array, cell: Uint8Array): Uint8Array {
+    const changed = this.codec.readRidingKey(key, 0, key.length, cell, 0, cell.length);
+    const made = checkWith(schema, changed, this.name, 'key');
+    return isKeyObject(made) ? this.codec.withRideOn(cell, 0, cell.length, made, undefined) : cell;
   }
 
   finishRemove(found: FindResult, key: Uint8Array, keyLength: number): boolean {
     if (found !== FOUND) return false;
     const { indexes } = this;
-    const own = indexes === undefined ? key : copyBytes(key, 0, keyLength);
-    indexes?.prepare(own, this.#copyFound(), undefined);
-    this.etx.remove(this.storeId, own, 0, keyLength, true);
-    indexes?.apply();
+    if (indexes === undefined) {
+      this.etx.remove(this.storeId, key, 0, keyLength, true);
+      return true;
+    }
+    const own = copyBytes(key, 0, keyLength);
+    indexes.prepare(own, this.#copyFound(), undefined);
+    const { changeCount } = this.etx;
+    try {
+      this.etx.remove(this.storeId, own, 0, keyLength, true);
+      indexes.apply();
+    } catch (error) {
+      this.#failHalfWay(changeCount, error);
+    }
     return true;
   }
 
   removeRange(range: object | undefined): void {
     this.mustBeWritable();
-    if (range === undefined) {
-      this.indexes?.clear(this.storeId);
-      this.etx.removeRange(this.storeId, undefined, undefined);
-      return;
+    const { lower, upper } = range === undefined ? EVERYTHING : keyBounds(this.codec.keySpec, range);
+    const { changeCount } = this.etx;
+    try {
+      if (lower === undefined && upper === undefined) this.indexes?.clear(this.storeId);
+      else this.indexes?.clearRange(this.storeId, lower, upper);
+      this.etx.removeRange(this.storeId, lower, upper);
+    } catch (error) {
+      this.#failHalfWay(changeCount, error);
     }
-    const { lower, upper } = keyBounds(this.codec.keySpec, range);
-    if (lower === undefined && upper === undefined) this.indexes?.clear(this.storeId);
-    else this.indexes?.clearRange(this.storeId, lower, upper);
-    this.etx.removeRange(this.storeId, lower, upper);
   }
 
   #replace(found: FindResult, key: Uint8Array, keyLength: number, cell: Uint8Array, cellLength: number): boolean {

@@ -13,6 +13,7 @@ import { StoreMismatchError, UniqueIndexError } from '../base/errors.ts';
 import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { AT } from '../node/entry-cursor.ts';
 import { type EngineTransaction, FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { readIndexState } from './index-state.ts';
 import { IndexedRow, type IndexSet, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { isSeparate, type StoreCodec } from './store-codec.ts';
 
@@ -156,10 +157,20 @@ export class StoreIndexes {
   }
 
   #prepareOne(index: StoreIndex, old: IndexedRow | undefined, next: IndexedRow | undefined): void {
-    const before = old === undefined ? NONE : index.keysOf(old);
+    const before = old === undefined ? NONE : this.#keysBefore(index, old);
     const after = next === undefined ? NONE : index.keysOf(next);
     for (const key of before) if (!hasKey(after, key)) this.#planRemoval(index, key, (old as IndexedRow).keyBytes);
     for (const key of after) if (!hasKey(before, key)) this.#planAddition(index, key, next as IndexedRow);
+  }
+
+  /** An entry that an index cannot sort has no key in it; such an index is not ready, and the entry can be mended. */
+  #keysBefore(index: StoreIndex, old: IndexedRow): readonly Uint8Array[] {
+    try {
+      return index.keysOf(old);
+    } catch (error) {
+      if (readIndexState(this.#etx, index.stored.id) === undefined) throw error;
+      return NONE;
+    }
   }
 
   #planRemoval(index: StoreIndex, key: Uint8Array, owner: Uint8Array): void {

@@ -250,8 +250,9 @@ export class TransactionCore implements StoreHost {
     // Stores that were created since are no more, those that were dropped or renamed are back.
     for (const { core, definition } of this.#open) {
       const entry = this.#find(core.name);
-      core.gone = entry?.stored.id !== core.storeId;
-      if (entry !== undefined && !core.gone) this.#bindIndexes(core, entry, definition);
+      const gone = entry?.stored.id !== core.storeId;
+      if (entry !== undefined && !gone) this.#bindIndexes(core, entry, definition);
+      core.setGone(gone);
     }
   }
 
@@ -472,6 +473,8 @@ export class TransactionCore implements StoreHost {
     this.#own?.set(from, undefined);
     this.#own?.set(to, renamed);
     this.#retire(from);
+    // One that is being built goes on under the new name.
+    if (renamed.stored.indexes.length > 0) this.engine.onCommit(() => this.#catalog.indexesChanged(to));
   }
 
   #find(name: string): CatalogEntry | undefined {
@@ -556,6 +559,7 @@ export class TransactionCore implements StoreHost {
       const changesId = entry.stored.next?.changesId;
       core.indexes = new StoreIndexes(core.name, this.engine, entry.codec, core.indexSet, changesId);
     }
+    if (core.openIndexes !== undefined) core.setGone(core.gone);
   }
 
   #openUnder(definition: AnyDefinition): StoreCore | undefined {
@@ -579,7 +583,7 @@ export class TransactionCore implements StoreHost {
   }
 
   #retire(name: string): void {
-    for (const { core } of this.#open) if (core.name === name) core.gone = true;
+    for (const { core } of this.#open) if (core.name === name) core.setGone(true);
   }
 
   /** The committed row of a store in use; its own rows need no expectation. */
