@@ -296,12 +296,14 @@ export class Combiner {
   /** What can never be written is let through, to be refused. */
   #fitsTable({ kind, sections, byteLength }: CommitRequest): boolean {
     if (kind === KIND_PREPARE) return true;
-    return sections.length === 0 || byteLength > LARGEST_REQUEST_BYTES || this.#host.activeTable.hasRoom(byteLength);
+    const isRefused = byteLength > LARGEST_REQUEST_BYTES && kind !== KIND_DECIDE;
+    return sections.length === 0 || isRefused || this.#host.activeTable.hasRoom(byteLength);
   }
 
   #refusal(request: CommitRequest): unknown {
     const host = this.#host;
-    if (request.byteLength > LARGEST_REQUEST_BYTES) return tooLong(request);
+    // What a decision lets in is in the log already.
+    if (request.byteLength > LARGEST_REQUEST_BYTES && request.kind !== KIND_DECIDE) return tooLong(request);
     const refusal = validate(request, host.checkedTables, host.oldestChecked);
     if (refusal !== undefined || !holdsUserData(request.kind)) return refusal;
     try {

@@ -157,8 +157,9 @@ export class DatabaseState {
     while (cursor.nextRun()) this.nextStoreId = Math.max(this.nextStoreId, cursor.runStoreId + 1);
   }
 
-  #replayDecision({ bytes, payloadStart, payloadLength, number }: BatchCursor): void {
+  #replayDecision({ bytes, payloadStart, payloadLength, number, idWriter, idCounter }: BatchCursor): void {
     const decision = decodeDecision(bytes, payloadStart, payloadLength);
+    this.ids.noteCommitted(idWriter, idCounter, number);
     const prepared = this.prepared.decide(decision, number);
     if (decision.isCommit) this.#replayUser(prepared.open(), number);
   }

@@ -129,6 +129,8 @@ export class PreparedTransactions {
     }
     const combiner = this.#combiner;
     const one = host.state.prepared.get(writer, counter) as PreparedTransaction;
+    // Now, while it may fail: who settles a batch must not wait for the disk.
+    host.state.ids.writer(writer);
     const done = new Promise<number>((committed, failed) => {
       const { sections, runs, byteLength } = isCommit ? this.#changesOf(one) : NOTHING;
       combiner.submit(
@@ -210,6 +212,8 @@ export class PreparedTransactions {
     if (request.kind !== KIND_DECIDE) return;
     const payload = request.payload as Uint8Array;
     const { writer, counter, isCommit } = decodeDecision(payload, 0, payload.length);
+    // Its own id too: among those that never commit, hundreds of decisions would push out what is still asked for.
+    this.#host.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
     if (isCommit) this.#host.noteChanges(writer, counter, number, request.runs.length);
   }
 }

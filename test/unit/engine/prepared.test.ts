@@ -54,6 +54,23 @@ describe('a prepared transaction', () => {
     await engine.close();
   });
 
+  it('is remembered after hundreds of others, here and after opening again', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env);
+    const ids: string[] = [];
+    for (let i = 0; i < 400; i++) {
+      const id = await prepare(engine, (tx) => put(tx, `key ${i}`, '1'));
+      await engine.decide(id, true);
+      ids.push(id);
+    }
+    const first = ids[0] as string;
+    expect(await engine.resolve(first)).toBe('committed');
+    await engine.close();
+    const again = await openSmall(env);
+    expect(await again.resolve(first)).toBe('committed');
+    await again.close();
+  });
+
   it('that is rolled back leaves nothing', async () => {
     const engine = await openSmall();
     const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
