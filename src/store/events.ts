@@ -3,7 +3,7 @@
  *
  *  1. Whoever tells goes on first: listeners run in a microtask of their own, in the order of the events. So they may call
  *     whatever they like, the database included.
- *  2. A listener that throws disturbs nobody: what it threw is told as a background error, to others than itself.
+ *  2. A listener that throws, or answers a promise that rejects, disturbs nobody: what it threw is told as a background error, to others than itself.
  *  3. Where nobody listens nothing is built, queued or called.
  */
 import { InvalidArgumentError } from '../base/errors.ts';
@@ -60,7 +60,7 @@ const NAMES: Readonly<Record<EventName, true>> = {
   slow: true,
 };
 
-type Listener = (event: never) => void;
+type Listener = (event: never) => unknown;
 
 interface Told {
   readonly name: EventName;
@@ -88,7 +88,7 @@ export class Events implements EngineObserver {
     }
     if (typeof listener !== 'function') throw new InvalidArgumentError(`who listens to '${name}' is a function`);
     // One of its own, so that a function that listens twice is ended once at a time.
-    const own: Listener = (event) => listener(event);
+    const own: Listener = (event): unknown => listener(event);
     this.#set(name, [...(this.#listeners.get(name) ?? []), own]);
     return () => this.#set(name, this.#listeners.get(name)?.filter((one) => one !== own) ?? []);
   }
@@ -123,13 +123,18 @@ export class Events implements EngineObserver {
   #deliver({ name, event }: Told): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
-        (listener as (event: unknown) => void)(event);
+        const answer = (listener as (event: unknown) => unknown)(event);
+        if (answer instanceof Promise) answer.catch((thrown: unknown) => this.#threw(name, thrown));
       } catch (thrown) {
-        // Not to those who listen to errors if it is one of them: it would throw again.
-        if (name === 'error') this.report(thrown);
-        else this.error(thrown);
+        this.#threw(name, thrown);
       }
     }
+  }
+
+  /** Not told to those who listen to errors if it is one of them: it would throw again. */
+  #threw(name: EventName, thrown: unknown): void {
+    if (name === 'error') this.report(thrown);
+    else this.error(thrown);
   }
 
   /** Tells `onBackgroundError` alone. */

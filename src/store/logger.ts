@@ -55,7 +55,8 @@ export class DatabaseLog {
 
   write(level: LogLevel, message: string, fields: object): void {
     try {
-      this.#logger[level]?.(message, { database: this.#database, ...fields });
+      const answer: unknown = this.#logger[level]?.(message, { database: this.#database, ...fields });
+      if (answer instanceof Promise) answer.catch(this.#failed);
     } catch (error) {
       this.#failed(error);
     }

@@ -88,7 +88,7 @@ export interface CheckpointStats {
   readonly bytesWritten: number;
   /** Changes merged into the trees. */
   readonly entriesMerged: number;
-  /** Milliseconds that merging held the thread at most, without giving others their turn. */
+  /** Milliseconds that merging held the thread at most; what the system gave to other programs meanwhile is in it. */
   readonly longestSliceMs: number;
 }
 

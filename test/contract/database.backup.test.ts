@@ -259,7 +259,9 @@ describe('the folder of a backup', () => {
         disturbed ??= fill(db, 'b').then(() => db.compact());
       },
     });
-    const { number } = await done;
+    expect(db.stats().backups).toEqual({ count: 0, running: 1, bytesCopied: 0 });
+    const { number, bytesCopied } = await done;
+    expect(db.stats().backups).toEqual({ count: 1, running: 0, bytesCopied });
     await disturbed;
     const copy = await open(folder, { readOnly: true });
     expect(copy.stats().number).toBe(number);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Database, defineStore, Uuid } from '../../src/index.ts';
 import { sop } from '../helpers/cli.ts';
+import { parseMetrics } from '../helpers/prometheus.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sop-cli-'));
 const data = join(folder, 'data');
@@ -135,6 +136,14 @@ describe('reading', () => {
     expect(JSON.parse((await sop(['verify', data, '--json'])).out)).toMatchObject({ ok: true, problems: [] });
     expect((await sop(['stats', data])).out).toMatch(/newest transaction\s+1/);
     expect(JSON.parse((await sop(['stats', data, '--json'])).out)).toMatchObject({ number: 1 });
+  });
+
+  test('stats fit a terminal, and metrics are what Prometheus reads', async () => {
+    const lines = (await sop(['stats', data])).out.split('\n');
+    for (const group of ['database', 'space', 'memory']) expect(lines).toContain(group);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+    const families = parseMetrics((await sop(['metrics', data])).out);
+    expect(families.get('sop_last_transaction_number')?.samples[0]?.value).toBe(1);
   });
 });
 

@@ -4,6 +4,7 @@ import { InvalidArgumentError } from '../../../src/base/errors.ts';
 import type { Database, WriteOptions } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { type } from '../../../src/store/standard-schema.ts';
+import type { CheckpointEvent } from '../../../src/transaction/engine-events.ts';
 import { parseMetrics } from '../../helpers/prometheus.ts';
 import { fresh, type OpenSubject } from './subject.ts';
 
@@ -156,6 +157,32 @@ export function observationContract(open: OpenSubject): void {
       expect(db.stats()).toMatchObject({ oldestSnapshotMs: 0, openTransactions: 0 });
     });
 
+    test('what large transactions spill is counted', async () => {
+      const { db } = await subject();
+      await fill(db, 0);
+      expect(db.stats().spills).toEqual({ count: 0, bytes: 0 });
+      await db.write((tx) => {
+        for (let i = 0; i < 300; i++) tx.store(texts).put(i, `${i}`.padEnd(60_000));
+      });
+      const { spills } = db.stats();
+      expect(spills.count).toBeGreaterThan(0);
+      expect(spills.bytes).toBeGreaterThan(15_000_000);
+    });
+
+    test('what is opened for reading knows the space too', async () => {
+      const { db, reopen } = await subject();
+      if (reopen === undefined) return;
+      await fill(db, 0, 1000);
+      await db.checkpoint();
+      const { live } = db.stats().sizeBytes;
+      const reader = await reopen({ readOnly: true });
+      const { sizeBytes } = reader.stats();
+      expect(sizeBytes).toMatchObject({ compactable: 0, pinned: 0 });
+      // The last images of a checkpoint are counted by the next one.
+      expect(Math.abs(sizeBytes.live - live)).toBeLessThan(4096);
+      expect(parseMetrics(reader.metrics()).get('sop_live_bytes')?.samples[0]?.value).toBe(sizeBytes.live);
+    });
+
     test('pins are counted', async () => {
       const { db } = await subject();
       await fill(db, 0);
@@ -235,6 +262,8 @@ export function observationContract(open: OpenSubject): void {
       db.on('checkpoint', () => {
         throw problem;
       });
+      const rejecting = ({ phase }: CheckpointEvent) => (phase === 'end' ? Promise.reject(problem) : Promise.resolve());
+      db.on('checkpoint', (event) => rejecting(event) as never);
       db.on('checkpoint', ({ phase }) => heard.push(phase));
       db.on('error', ({ error }) => {
         errors.push(error);
@@ -243,7 +272,8 @@ export function observationContract(open: OpenSubject): void {
       await fill(db, 0);
       await db.checkpoint();
       expect(heard).toEqual(['begin', 'end']);
-      expect(errors).toEqual([problem, problem]);
+      await new Promise(setImmediate);
+      expect(errors).toEqual([problem, problem, problem]);
     });
 
     test('a listener may call the database', async () => {
