@@ -1,12 +1,11 @@
 /** Every example of the documents is compiled strictly and run, and prints what its page says. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { build, transformSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { brokenLinks, type DocPage, docPages, isAsSaid, root } from '../helpers/doc-pages.ts';
+import { type DocPage, docPages, isAsSaid, root } from '../helpers/doc-pages.ts';
 
 const pages = docPages();
 const work = mkdtempSync(join(tmpdir(), 'sop-docs-'));
@@ -83,30 +82,4 @@ describe('the documents', () => {
     const { stdout } = spawnSync(process.execPath, [tsc, '-p', source], { encoding: 'utf8', cwd: source });
     expect(stdout).toBe('');
   }, 120_000);
-
-  it('name every code of an error, with its class', () => {
-    const text = readFileSync(join(root, 'README.md'), 'utf8');
-    const source = readFileSync(join(root, 'src', 'base', 'errors.ts'), 'utf8');
-    const codes = [...source.matchAll(/^ {2}\| '([A-Z_]+)'/gm)].map((match) => match[1] ?? '');
-    expect(codes.length).toBeGreaterThan(30);
-    expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
-    const classes = [...source.matchAll(/^export class (\w+) extends SopError/gm)].map((match) => match[1] ?? '');
-    const inTable = (name: string) => text.includes(`\`${name}\``) || /^Invalid/.test(name);
-    expect(classes.filter((name) => !inTable(name))).toEqual([]);
-  });
-
-  it('leave a block unrun only with a reason', () => {
-    expect(pages.flatMap((page) => page.excused.filter(({ reason }) => reason === ''))).toEqual([]);
-  });
-
-  it('link to what is there, and name lanes that there are', async () => {
-    expect(pages.flatMap((page) => brokenLinks(page).map((link) => `${page.path}: ${link}`))).toEqual([]);
-    const { href } = pathToFileURL(join(root, 'scripts', 'lanes.mjs'));
-    const { lanes } = (await import(href)) as { lanes: { name: string }[] };
-    const known = lanes.map(({ name }) => name);
-    const named = pages.flatMap((page) =>
-      [...page.text.matchAll(/npm run lanes -- ([\w-]+)/g)].map((match) => match[1]),
-    );
-    expect(named.filter((name) => name !== undefined && !known.includes(name))).toEqual([]);
-  });
 });
