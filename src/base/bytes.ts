@@ -91,3 +91,8 @@ export function writeU48(bytes: Uint8Array, at: number, value: number): void {
 export function alignUp(value: number, alignment: number): number {
   return Math.ceil(value / alignment) * alignment;
 }
+
+/** Writers, epochs, and whatever else is a u48, in names and messages: twelve hex digits. */
+export function hex48(value: number): string {
+  return value.toString(16).padStart(12, '0');
+}

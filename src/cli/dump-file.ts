@@ -1,6 +1,6 @@
 /** Drawing one file of a database by what its bytes say it is, as far as they are sound, wherever it lies. */
 import { basename, dirname, resolve } from 'node:path';
-import { alignUp, readU16, readU32 } from '../base/bytes.ts';
+import { alignUp, hex48, readU16, readU32 } from '../base/bytes.ts';
 import { crc32c } from '../base/checksum.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../base/limits.ts';
 import type { File } from '../env/env.ts';
@@ -93,7 +93,7 @@ async function dumpSegment(
       rows.push([item.offset, item.what, item.length, item.about, item.state]);
     } else sums.more++;
   }
-  await drawing.box(`segment ${writer.toString(16).padStart(12, '0')}-${number}`, [
+  await drawing.box(`segment ${hex48(writer)}-${number}`, [
     ['file', file.path],
     ['size', formatBytes(file.sizeBytes())],
     ['kind', kind],

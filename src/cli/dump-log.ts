@@ -1,5 +1,5 @@
 /** Drawing the log: its epochs, their batches, what a batch holds, and the changes that no tree holds yet. */
-import { alignUp, compareBytes, equalBytes, readU32, readU48 } from '../base/bytes.ts';
+import { alignUp, compareBytes, equalBytes, hex48, readU32, readU48 } from '../base/bytes.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import {
   BATCH_COPIED,
@@ -189,7 +189,7 @@ async function dumpEpochs(folder: DumpFolder, drawing: Drawing): Promise<void> {
           : 'ok';
     rows.push([
       view.epoch,
-      header === undefined ? '?' : writerText(header.owner),
+      header === undefined ? '?' : hex48(header.owner),
       header?.predecessor ?? 0,
       `${first}..${last}`,
       batches,
@@ -217,7 +217,7 @@ export async function dumpEpoch(view: EpochView, drawing: Drawing, limit: number
     ...(header === undefined
       ? []
       : ([
-          ['owner', writerText(header.owner)],
+          ['owner', hex48(header.owner)],
           [
             'after',
             header.predecessor === 0
@@ -291,7 +291,7 @@ async function drawBatch(folder: DumpFolder, drawing: Drawing, batch: SeenBatch,
   await drawing.box(`batch ${header.firstNumber}..${header.lastNumber}`, [
     ['place', `epoch ${header.epoch} at ${header.offset}`],
     ['length', `${formatCount(header.byteLength)} bytes, ${formatCount(header.paddedLength)} with padding`],
-    ['writer', writerText(header.writer)],
+    ['writer', hex48(header.writer)],
     ['durable before', header.durableNumber],
     ['checksum', state],
   ]);
@@ -305,7 +305,7 @@ async function drawBatch(folder: DumpFolder, drawing: Drawing, batch: SeenBatch,
     while (cursor.nextTransaction()) {
       const { number } = cursor;
       const kind = KINDS[cursor.kind] ?? `kind ${cursor.kind}`;
-      const id = `${writerText(cursor.idWriter)}/${cursor.idCounter}`;
+      const id = `${hex48(cursor.idWriter)}/${cursor.idCounter}`;
       add([
         number,
         kind,
@@ -459,8 +459,4 @@ function byKeyThenNewest(a: SeenRecord, b: SeenRecord): number {
 
 function sameKey(a: SeenRecord, b: SeenRecord): boolean {
   return equalBytes(a.bytes.subarray(a.keyStart, a.keyEnd), b.bytes.subarray(b.keyStart, b.keyEnd));
-}
-
-export function writerText(writer: number): string {
-  return writer.toString(16).padStart(12, '0');
 }

@@ -4,28 +4,17 @@
  *
  *  1. From the moment a prepared transaction is accepted until its decision is, nothing is accepted that changes what it read
  *     or changed, or that read what it changes.
- *  2. Waiting is bounded: then the request is refused and may be run again.
+ *  2. Waiting is bounded: then the request is refused and may be run again, or goes past a claim.
  */
-import { readU32 } from '../base/bytes.ts';
 import { ConflictError } from '../base/errors.ts';
 import { holdsUserData } from '../log/batch.ts';
-import {
-  OP_NOOP,
-  OP_RANGE_REMOVE,
-  RECORD_HEADER_BYTES,
-  RECORD_PLACEHOLDER,
-  recordFlags,
-  recordKeyLength,
-  recordOp,
-  recordWords,
-} from '../log/record.ts';
 import type { PreparedSet, PreparedTransaction } from '../storage/prepared-set.ts';
-import { SHAPE_STORE } from '../storage/system-stores.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
-import type { CommitRequest, CommitSection } from './commit-request.ts';
-import { Footprint, removedRange, runFences } from './footprint.ts';
+import type { Claims } from './claims.ts';
+import type { CommitRequest } from './commit-request.ts';
+import { type Clash, changesOf, Footprint, runFences } from './footprint.ts';
 import { decodeReads } from './prepared-reads.ts';
-import type { ReadRange, StoreReads } from './read-set.ts';
+import type { StoreReads } from './read-set.ts';
 
 /** How long a request waits for the decision of a prepared transaction. */
 const PREPARED_HOLD_MS = 250;
@@ -33,7 +22,8 @@ const PREPARED_HOLD_MS = 250;
 /** Why a request has to wait, for how long at most, and what it is refused with then. */
 export interface Block {
   readonly holdMs: number;
-  readonly refusal: ConflictError;
+  /** Undefined: then it goes on all the same. */
+  readonly refusal: ConflictError | undefined;
 }
 
 interface PreparedFootprint {
@@ -41,32 +31,30 @@ interface PreparedFootprint {
   readonly changes: Footprint;
 }
 
-interface Clash {
-  readonly storeId: number;
-  readonly key: Uint8Array | undefined;
-}
-
 export class Blockers {
   readonly #prepared: PreparedSet;
+  readonly #claims: Claims;
   readonly #footprints = new WeakMap<PreparedTransaction, PreparedFootprint>();
 
-  constructor(prepared: PreparedSet) {
+  constructor(prepared: PreparedSet, claims: Claims) {
     this.#prepared = prepared;
+    this.#claims = claims;
   }
 
   /** False: nobody is in anybody's way, which is the usual case and costs no more than this question. */
   get isActive(): boolean {
-    return this.#prepared.undecided.length > 0;
+    return this.#prepared.undecided.length > 0 || !this.#claims.isEmpty;
   }
 
-  /** Undefined where the request has to wait for nobody. */
-  find(request: CommitRequest): Block | undefined {
+  /** Undefined where the request has to wait for nobody; one that `waited` long enough goes past claims. */
+  find(request: CommitRequest, waited: boolean): Block | undefined {
     if (!holdsUserData(request.kind)) return undefined;
     for (const one of this.#prepared.undecided) {
       const clash = clashWith(request, this.#footprintOf(one));
       if (clash !== undefined) return { holdMs: PREPARED_HOLD_MS, refusal: waitsForDecision(one, clash) };
     }
-    return undefined;
+    const holdMs = waited ? 0 : this.#claims.holdMs(request);
+    return holdMs === 0 ? undefined : { holdMs, refusal: undefined };
   }
 
   /** Reads all footprints now. `CorruptionError` where one is malformed. */
@@ -109,15 +97,11 @@ function clashWith(request: CommitRequest, { reads, changes }: PreparedFootprint
   }
   for (const { storeId, descriptor } of request.runs) {
     const fences = runFences(descriptor);
-    if (touchesRange(reads, storeId, fences) || touchesRange(changes, storeId, fences)) {
+    if (reads.touches(storeId, fences) || changes.touches(storeId, fences)) {
       return { storeId, key: fences.lower };
     }
   }
   return undefined;
-}
-
-function touchesRange(footprint: Footprint, storeId: number, { lower, upper }: ReadRange): boolean {
-  return footprint.touchesRange(storeId, lower, upper);
 }
 
 function readsOf(store: StoreReads, changes: Footprint): Clash | undefined {
@@ -130,36 +114,6 @@ function readsOf(store: StoreReads, changes: Footprint): Clash | undefined {
     }
     start = end;
   }
-  for (const range of store.ranges) if (touchesRange(changes, storeId, range)) return { storeId, key: range.lower };
-  return undefined;
-}
-
-/** The first change of the section that the footprint minds. */
-export function changesOf(
-  { storeId, bytes, start, byteLength }: CommitSection,
-  footprint: Footprint,
-): Clash | undefined {
-  if (storeId === SHAPE_STORE) return undefined;
-  const end = start + byteLength;
-  for (let at = start; at < end; ) {
-    const word0 = readU32(bytes, at);
-    const keyLength = recordKeyLength(word0);
-    const cellLength = readU32(bytes, at + 4);
-    const keyStart = at + RECORD_HEADER_BYTES;
-    const keyEnd = keyStart + keyLength;
-    const cellStart = (keyEnd + 3) & ~3;
-    at += recordWords(keyLength, cellLength) * 4;
-    const op = recordOp(word0);
-    if (op === OP_NOOP) continue;
-    const cell = bytes.subarray(cellStart, cellStart + cellLength);
-    let isTouched: boolean;
-    if (op === OP_RANGE_REMOVE) {
-      isTouched = touchesRange(footprint, storeId, removedRange(bytes.subarray(keyStart, keyEnd), cell, word0));
-    } else if ((recordFlags(word0) & RECORD_PLACEHOLDER) !== 0) {
-      // Its key will be nobody else's, whatever the bytes in the number's place say.
-      isTouched = footprint.coversKey(storeId, bytes, keyStart, keyEnd);
-    } else isTouched = footprint.touchesKey(storeId, bytes, keyStart, keyEnd, op, cell);
-    if (isTouched) return { storeId, key: bytes.slice(keyStart, keyEnd) };
-  }
+  for (const range of store.ranges) if (changes.touches(storeId, range)) return { storeId, key: range.lower };
   return undefined;
 }

@@ -86,6 +86,8 @@ export class Combiner {
   /** When the queue ceased to be empty. */
   #queuedMs = 0;
   #inFlight = 0;
+  /** Batches sent off by way of `#inFlight`. */
+  #begun = 0;
   #scheduled = false;
   #exclusive = false;
   #exclusiveWaiting = 0;
@@ -96,11 +98,16 @@ export class Combiner {
 
   constructor(host: CombinerHost) {
     this.#host = host;
-    this.#held = new HeldRequests(host.env, (request, error) => {
+    const refuse = (request: CommitRequest, error: unknown): void => {
       host.noteConflict(request, error);
       request.failed(error);
       this.#wake();
-    });
+    };
+    const goOn = (request: CommitRequest): void => {
+      this.#enqueue(request);
+      this.#schedule();
+    };
+    this.#held = new HeldRequests(host.env, refuse, goOn);
   }
 
   get busy(): boolean {
@@ -158,7 +165,7 @@ export class Combiner {
   control(kind: number, payload: Uint8Array, idWriter: number, idCounter: number): Promise<number> {
     return new Promise((committed, failed) => {
       const byteLength = payload.length + 64;
-      const nothing = { reads: undefined, sections: [], runs: [], snapshot: 0 };
+      const nothing = { reads: undefined, claim: undefined, sections: [], runs: [], snapshot: 0 };
       this.submit({ ...nothing, kind, idWriter, idCounter, payload, byteLength, committed, failed }, false);
     });
   }
@@ -202,6 +209,14 @@ export class Combiner {
   /** Resolves when nothing is queued or in flight. */
   async drained(): Promise<void> {
     while (this.busy) await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+  }
+
+  /** Resolves when what is in flight now is durable, or known to have failed. */
+  async landed(): Promise<void> {
+    const begun = this.#begun;
+    while (this.#recovering || (this.#inFlight > 0 && this.#begun - this.#inFlight < begun)) {
+      await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
+    }
   }
 
   #mayCombine(): boolean {
@@ -273,7 +288,7 @@ export class Combiner {
       for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
       if (taken > 0 && !this.#fitsTable(request)) break;
       taken++;
-      const block = host.blockers.isActive ? host.blockers.find(request) : undefined;
+      const block = host.blockers.isActive ? host.blockers.find(request, this.#held.hasWaited(request)) : undefined;
       if (block !== undefined) {
         this.#held.hold(request, block);
         continue;
@@ -342,6 +357,7 @@ export class Combiner {
 
   #appendLater(batch: BatchBuilder, accepted: Accepted[], entered: number, sinceMs: number, nowMs: number): void {
     this.#inFlight++;
+    this.#begun++;
     const written = this.#host.log.commit(batch);
     for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
     written.then(

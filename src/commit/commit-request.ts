@@ -22,6 +22,11 @@ export interface CommitRun {
   readonly storeId: number;
 }
 
+/** Says which claim (claims.ts) is the request's own. */
+export interface ClaimMark {
+  readonly endsAtMs: number;
+}
+
 export interface CommitRequest {
   /** TRANSACTION_* kind of the log record. */
   readonly kind: number;
@@ -29,6 +34,8 @@ export interface CommitRequest {
   readonly idCounter: number;
   readonly snapshot: number;
   readonly reads: ReadSet | undefined;
+  /** What others hold back for while this transaction runs. */
+  readonly claim: ClaimMark | undefined;
   readonly sections: readonly CommitSection[];
   readonly runs: readonly CommitRun[];
   /** For control records. */

@@ -4,15 +4,35 @@
  * The engine's own rows are content: two transactions that put the same shape, or create the same store with one
  * definition, do not disturb each other.
  */
-import { compareBytes, equalBytes, keySuccessor, readU16 } from '../base/bytes.ts';
+import { compareBytes, equalBytes, keySuccessor, readU16, readU32 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID } from '../base/limits.ts';
-import { OP_INCREMENT, OP_NOOP, OP_PUT, OP_RANGE_REMOVE, RANGE_UNBOUNDED, recordFlags } from '../log/record.ts';
+import { RUN_HOLDS_PLACEHOLDERS } from '../log/placeholder.ts';
+import {
+  OP_INCREMENT,
+  OP_NOOP,
+  OP_PUT,
+  OP_RANGE_REMOVE,
+  RANGE_UNBOUNDED,
+  RECORD_HEADER_BYTES,
+  RECORD_PLACEHOLDER,
+  recordFlags,
+  recordKeyLength,
+  recordOp,
+  recordWords,
+} from '../log/record.ts';
 import { HANDLE_BYTES } from '../node/handle.ts';
 import { forEachRecord } from '../storage/prepared-set.ts';
 import { SHAPE_STORE } from '../storage/system-stores.ts';
 import type { BatchCursor } from '../log/batch-cursor.ts';
+import type { CommitSection } from './commit-request.ts';
 import type { ExpectedRow, ReadRange, ReadSet } from './read-set.ts';
+
+/** Where a request and a footprint meet. */
+export interface Clash {
+  readonly storeId: number;
+  readonly key: Uint8Array | undefined;
+}
 
 /** A key that was read (op 0) or changed. */
 interface Touched {
@@ -23,8 +43,6 @@ interface Touched {
 }
 
 const OP_READ = 0;
-/** The highest bit of a run's first length says something else (tree-run.ts). */
-const RUN_LENGTH = 0x7fff;
 const NO_CELL = new Uint8Array(0);
 
 class StoreFootprint {
@@ -33,6 +51,17 @@ class StoreFootprint {
 
   sort(): void {
     this.keys.sort((a, b) => compareBytes(a.key, 0, a.key.length, b.key, 0, b.key.length));
+  }
+
+  /** Sorted before. */
+  coarsen(exact: number): void {
+    const first = this.keys[0];
+    if (this.keys.length > exact && first !== undefined) {
+      const last = this.keys[this.keys.length - 1] as Touched;
+      this.ranges.push({ lower: first.key, upper: keySuccessor(last.key) });
+      this.keys.length = 0;
+    }
+    if (this.ranges.length > exact) this.ranges.splice(0, this.ranges.length, this.ranges.reduce(spanOf));
   }
 
   /** Index of the first key not below the bound. */
@@ -74,8 +103,8 @@ export class Footprint {
   readonly #stores = new Map<number, StoreFootprint>();
   readonly #rows: ExpectedRow[] = [];
 
-  /** What was read. */
-  static ofReads(reads: ReadSet): Footprint {
+  /** What was read; of a store with more than `exact` keys or ranges their span. */
+  static ofReads(reads: ReadSet, exact = Number.POSITIVE_INFINITY): Footprint {
     const made = new Footprint();
     for (const store of reads.stores) {
       const into = made.#store(store.storeId);
@@ -89,6 +118,7 @@ export class Footprint {
     }
     made.#rows.push(...reads.rows);
     made.#sort();
+    for (const store of made.#stores.values()) store.coarsen(exact);
     return made;
   }
 
@@ -151,6 +181,10 @@ export class Footprint {
     return store.ranges.some((range) => overlap(range, { lower, upper }));
   }
 
+  touches(storeId: number, { lower, upper }: ReadRange): boolean {
+    return this.touchesRange(storeId, lower, upper);
+  }
+
   /** Whether the row will be something else than its reader expects. */
   changesRow(row: ExpectedRow): boolean {
     const store = this.#stores.get(row.storeId);
@@ -195,6 +229,22 @@ function overlap(a: ReadRange, b: ReadRange): boolean {
   return isBelow(a.lower, b.upper) && isBelow(b.lower, a.upper);
 }
 
+function spanOf(a: ReadRange, b: ReadRange): ReadRange {
+  return {
+    lower: a.lower === undefined || b.lower === undefined ? undefined : lesser(a.lower, b.lower),
+    upper:
+      a.upper === undefined || b.upper === undefined
+        ? undefined
+        : a.upper === lesser(a.upper, b.upper)
+          ? b.upper
+          : a.upper,
+  };
+}
+
+function lesser(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return compareBytes(a, 0, a.length, b, 0, b.length) <= 0 ? a : b;
+}
+
 function isBelow(lower: Uint8Array | undefined, upper: Uint8Array | undefined): boolean {
   if (lower === undefined || upper === undefined) return true;
   return compareBytes(lower, 0, lower.length, upper, 0, upper.length) < 0;
@@ -208,9 +258,39 @@ export function removedRange(key: Uint8Array, cell: Uint8Array, word0: number): 
 /** From a run's first key to its last. */
 export function runFences(descriptor: Uint8Array): ReadRange {
   const first = HANDLE_BYTES + 4;
-  const last = descriptor.length < first ? 0 : first + (readU16(descriptor, HANDLE_BYTES) & RUN_LENGTH);
+  const last = descriptor.length < first ? 0 : first + (readU16(descriptor, HANDLE_BYTES) & ~RUN_HOLDS_PLACEHOLDERS);
   if (last === 0 || last + readU16(descriptor, HANDLE_BYTES + 2) !== descriptor.length) {
     throw new CorruptionError('the descriptor of a run is malformed');
   }
   return { lower: descriptor.subarray(first, last), upper: keySuccessor(descriptor.subarray(last)) };
+}
+
+/** The first change of the section that the footprint minds. */
+export function changesOf(
+  { storeId, bytes, start, byteLength }: CommitSection,
+  footprint: Footprint,
+): Clash | undefined {
+  if (storeId === SHAPE_STORE) return undefined;
+  const end = start + byteLength;
+  for (let at = start; at < end; ) {
+    const word0 = readU32(bytes, at);
+    const keyLength = recordKeyLength(word0);
+    const cellLength = readU32(bytes, at + 4);
+    const keyStart = at + RECORD_HEADER_BYTES;
+    const keyEnd = keyStart + keyLength;
+    const cellStart = (keyEnd + 3) & ~3;
+    at += recordWords(keyLength, cellLength) * 4;
+    const op = recordOp(word0);
+    if (op === OP_NOOP) continue;
+    const cell = bytes.subarray(cellStart, cellStart + cellLength);
+    let isTouched: boolean;
+    if (op === OP_RANGE_REMOVE) {
+      isTouched = footprint.touches(storeId, removedRange(bytes.subarray(keyStart, keyEnd), cell, word0));
+    } else if ((recordFlags(word0) & RECORD_PLACEHOLDER) !== 0) {
+      // Its key will be nobody else's, whatever the bytes in the number's place say.
+      isTouched = footprint.coversKey(storeId, bytes, keyStart, keyEnd);
+    } else isTouched = footprint.touchesKey(storeId, bytes, keyStart, keyEnd, op, cell);
+    if (isTouched) return { storeId, key: bytes.slice(keyStart, keyEnd) };
+  }
+  return undefined;
 }

@@ -11,14 +11,20 @@ interface Held {
 export class HeldRequests {
   readonly #env: Env;
   readonly #onRefused: (request: CommitRequest, error: unknown) => void;
+  readonly #onWaited: (request: CommitRequest) => void;
   readonly #held = new Map<CommitRequest, Held>();
   /** Held before: what is left of a request's patience does not begin anew. */
   readonly #deadlines = new WeakMap<CommitRequest, number>();
 
-  /** `onRefused` refuses a request that has waited long enough. */
-  constructor(env: Env, onRefused: (request: CommitRequest, error: unknown) => void) {
+  /** Of requests that have waited long enough: `onRefused` refuses them, `onWaited` lets those go on that may. */
+  constructor(
+    env: Env,
+    onRefused: (request: CommitRequest, error: unknown) => void,
+    onWaited: (request: CommitRequest) => void,
+  ) {
     this.#env = env;
     this.#onRefused = onRefused;
+    this.#onWaited = onWaited;
   }
 
   get size(): number {
@@ -29,11 +35,21 @@ export class HeldRequests {
     const now = this.#env.clock.monotonicMs();
     const deadline = this.#deadlines.get(request) ?? now + holdMs;
     this.#deadlines.set(request, deadline);
-    const refuse = (): void => {
-      this.#held.delete(request);
-      this.#onRefused(request, refusal);
-    };
-    this.#held.set(request, { timer: this.#env.timers.after(Math.max(1, deadline - now), refuse, true), refusal });
+    const timer = this.#env.timers.after(Math.max(1, deadline - now), () => this.#end(request, refusal), true);
+    this.#held.set(request, { timer, refusal });
+  }
+
+  /** Whether its patience is used up. */
+  hasWaited(request: CommitRequest): boolean {
+    const deadline = this.#deadlines.get(request);
+    return deadline !== undefined && deadline <= this.#env.clock.monotonicMs();
+  }
+
+  #end(request: CommitRequest, refusal: unknown): void {
+    this.#held.delete(request);
+    this.#deadlines.set(request, 0);
+    if (refusal === undefined) this.#onWaited(request);
+    else this.#onRefused(request, refusal);
   }
 
   /** Takes out all of them, to be looked at again. */
@@ -44,12 +60,11 @@ export class HeldRequests {
     return requests;
   }
 
-  /** Nobody waits any longer: each is refused with `error`, or where there is none for the reason it waited. */
+  /** Nobody waits any longer: each is refused with `error`, or where there is none ends as if its time were up. */
   refuse(error?: unknown): void {
     for (const [request, { timer, refusal }] of [...this.#held]) {
-      this.#held.delete(request);
       timer.cancel();
-      this.#onRefused(request, error ?? refusal);
+      this.#end(request, error ?? refusal);
     }
   }
 }

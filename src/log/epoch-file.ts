@@ -29,7 +29,7 @@
  *   144  u32 length of the root record           148 root record
  *   4092 u32 CRC32C of [0, 4092)
  */
-import { equalBytes, readU16, readU32, readU48, writeU16, writeU32, writeU48 } from '../base/bytes.ts';
+import { equalBytes, hex48, readU16, readU32, readU48, writeU16, writeU32, writeU48 } from '../base/bytes.ts';
 import { crc32c } from '../base/checksum.ts';
 import { CorruptionError, FormatUnsupportedError, LimitExceededError, SopError } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
@@ -82,7 +82,7 @@ export function checkRootLength(root: Uint8Array): void {
 }
 
 export function epochName(epoch: number): string {
-  return `${epoch.toString(16).padStart(12, '0')}.log`;
+  return `${hex48(epoch)}.log`;
 }
 
 /** The epoch a name stands for; undefined where it is no name of ours. */

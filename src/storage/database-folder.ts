@@ -6,6 +6,7 @@
  *  2. `lock` never holds data. The exclusive lock on its byte means "open for writing here"; the kernel drops it with us.
  *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
  */
+import { hex48 } from '../base/bytes.ts';
 import {
   BackupIncompleteError,
   CorruptionError,
@@ -61,10 +62,6 @@ export function randomWriter(env: Env): number {
     const writer = Number.parseInt(toHex(bytes), 16);
     if (writer !== 0) return writer;
   }
-}
-
-export function writerName(writer: number): string {
-  return writer.toString(16).padStart(12, '0');
 }
 
 export class DatabaseFolder {
@@ -230,12 +227,12 @@ export class DatabaseFolder {
       if (/^[0-9a-f]{12}$/.test(name)) files.remove(`${this.members}/${name}`);
     }
     const owner: Owner = { pid: process.pid, host: process.host, since: isoTime(clock.wallMs()) };
-    this.#writeSmall(`${this.members}/${writerName(writer)}`, JSON.stringify(owner), false);
+    this.#writeSmall(`${this.members}/${hex48(writer)}`, JSON.stringify(owner), false);
   }
 
   unregisterMember(writer: number): void {
     try {
-      this.env.files.remove(`${this.members}/${writerName(writer)}`);
+      this.env.files.remove(`${this.members}/${hex48(writer)}`);
     } catch (error) {
       if (!isMissing(error)) throw error;
     }

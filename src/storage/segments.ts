@@ -7,6 +7,7 @@
  *
  * Open descriptors are bounded: the one used longest ago is closed first, never one with a read under way.
  */
+import { hex48 } from '../base/bytes.ts';
 import { ClosedError, CorruptionError, IoError, SnapshotTooOldError } from '../base/errors.ts';
 import type { Env, File } from '../env/env.ts';
 import type { ImageReader } from '../node/image-io.ts';
@@ -34,7 +35,7 @@ interface OpenSegment {
 }
 
 export function segmentFileName(writer: number, segmentNumber: number): string {
-  return `${writer.toString(16).padStart(12, '0')}-${segmentNumber}.seg`;
+  return `${hex48(writer)}-${segmentNumber}.seg`;
 }
 
 /** The (writer, number) in a file name, undefined where it is no segment's. */

@@ -13,6 +13,7 @@ import { decodeHandle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from './find-result.ts';
 import { FOUND as TREE_FOUND, MISS as TREE_MISS, TreeLookup } from '../tree/tree-lookup.ts';
 import { existenceDelta } from './existence.ts';
 import { BASE_NOTHING, baseVersion, incrementBase } from './increments.ts';
@@ -25,11 +26,6 @@ import type { FoundEntry, Run } from './run.ts';
 import { idKey } from './system-stores.ts';
 import type { RunContext } from './tree-run.ts';
 import type { Root, View } from './view.ts';
-
-export const ABSENT = 0;
-export const FOUND = 1;
-export const NOT_LOADED = 2;
-export type ReadResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -83,7 +79,7 @@ export class SnapshotReader {
     end: number,
     waits: boolean,
     fromTable = 0,
-  ): ReadResult {
+  ): FindResult {
     this.lookup.waits = waits;
     const tables = view.tables;
     for (let i = fromTable; i < tables.length; i++) {
@@ -138,7 +134,7 @@ export class SnapshotReader {
     key: Uint8Array,
     start: number,
     end: number,
-  ): ReadResult | typeof NOT_HERE | typeof INCREMENT {
+  ): FindResult | typeof NOT_HERE | typeof INCREMENT {
     if (snapshot <= table.baseNumber) return NOT_HERE;
     const index = table.store(storeId);
     const runs = table.runs(storeId);
@@ -163,7 +159,7 @@ export class SnapshotReader {
     return this.#takeRecord(index, address, version);
   }
 
-  #takeRunEntry(): ReadResult {
+  #takeRunEntry(): FindResult {
     const found = this.#runFound;
     if (found.removed) return ABSENT;
     this.cellBytes = found.cellBytes;
@@ -173,7 +169,7 @@ export class SnapshotReader {
     return FOUND;
   }
 
-  #takeRecord(index: RecordIndex, address: number, version: number): ReadResult | typeof INCREMENT {
+  #takeRecord(index: RecordIndex, address: number, version: number): FindResult | typeof INCREMENT {
     const words = index.arena.words;
     const word0 = words[address] as number;
     if ((word0 & 0xff) !== OP_PUT) {
@@ -198,7 +194,7 @@ export class SnapshotReader {
     waits: boolean,
     atTable: number,
     address: number,
-  ): ReadResult {
+  ): FindResult {
     const index = (view.tables[atTable] as MemoryTable).store(storeId) as RecordIndex;
     const answer = this.#findBase(view, snapshot, storeId, key, start, end, waits, atTable, address);
     if (answer === NOT_LOADED) return NOT_LOADED;
@@ -228,7 +224,7 @@ export class SnapshotReader {
     waits: boolean,
     atTable: number,
     address: number,
-  ): ReadResult {
+  ): FindResult {
     const table = view.tables[atTable] as MemoryTable;
     const index = table.store(storeId) as RecordIndex;
     const { words } = index.arena;

@@ -9,7 +9,7 @@
  * A row of the transaction store: key u48 writer (big-endian); cell: flags 0, u48 floor, u48 last, u48 newest number,
  * u16 count, count x u48 counters that did not commit.
  */
-import { readU16, readU48, writeU16, writeU48 } from '../base/bytes.ts';
+import { hex48, readU16, readU48, writeU16, writeU48 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 
 const WINDOW = 100_000;
@@ -22,7 +22,7 @@ export interface TransactionId {
 }
 
 export function formatTransactionId(writer: number, counter: number): string {
-  return `${writer.toString(16).padStart(12, '0')}-${counter}`;
+  return `${hex48(writer)}-${counter}`;
 }
 
 export function parseTransactionId(text: string): TransactionId | undefined {

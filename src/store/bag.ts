@@ -1,6 +1,6 @@
 /** A store of equal keys inside a transaction. */
 import { InvalidArgumentError } from '../base/errors.ts';
-import { FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import { BagCursor } from './bag-cursor.ts';
 import { ItemId } from './item-id.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';

@@ -1,6 +1,6 @@
 /** Batch forms: the single calls in order, with an answer for each item. */
 import { SopError } from '../base/errors.ts';
-import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import type { StoreCore } from './store-core.ts';
 import type { Item } from './store-types.ts';
 

@@ -14,7 +14,7 @@ import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
 import { BACKWARD, type Direction, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
-import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import { isSeparate, toVersion } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 import { INDEX_MISS } from './store-indexes.ts';

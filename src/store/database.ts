@@ -14,7 +14,9 @@ import { openEngine } from '../transaction/engine.ts';
 import type {
   BackupProgress as EngineBackupProgress,
   BackupReport as EngineBackupReport,
+  BeginOptions as EngineBeginOptions,
   EngineApi,
+  EngineTransaction,
   PinInfo as EnginePinInfo,
   TransactionKind,
   TransactionOutcome,
@@ -107,6 +109,8 @@ export type AnyStore = Pick<StoreDefinition<unknown, unknown, string, unknown>, 
 export type RedefinedAs<K, V> = MaybePromise<{ readonly key: K; readonly value: V } | undefined>;
 type MaybePromise<T> = T | Promise<T>;
 
+/** Runs lost before the next one claims what it reads. */
+const LOSSES_BEFORE_CLAIM = 3;
 const MEMORY_FOLDER = 'memory';
 const KINDS: readonly string[] = ['write', 'read', 'noCheck'];
 
@@ -485,11 +489,22 @@ export class Database implements AsyncDisposable {
     return this.close();
   }
 
-  #begin(kind: TransactionKind, limits: AttemptLimits): TransactionCore {
+  #begin(kind: TransactionKind, limits: EngineBeginOptions): TransactionCore {
     const core = new TransactionCore(this.#engine, this.#engine.begin(kind, limits), this.#env, this.#catalog);
     core.report = this.#report;
     if (this.#watch.events.hearsConflicts) core.onConflict = this.#tellConflict;
     return core;
+  }
+
+  /** After some losses the others hold back from what the last run read, so that long ones get through. */
+  async #beginClaiming(limits: AttemptLimits, lost: EngineTransaction): Promise<TransactionCore> {
+    const claim = await this.#engine.claim(lost);
+    try {
+      return this.#begin('write', { ...limits, claim });
+    } catch (error) {
+      if (claim !== undefined) this.#engine.endClaim(claim);
+      throw error;
+    }
   }
 
   /** `withRetries` without limits, in one function: each layer of promises costs a transaction 50 ns and more. */
@@ -497,8 +512,12 @@ export class Database implements AsyncDisposable {
     let last: SopError | undefined;
     let lostRun: RunLost | undefined;
     let begunMs = this.#watch.events.hearsRetries ? this.#env.clock.monotonicMs() : -1;
+    let lostTo: EngineTransaction | undefined;
     for (let lost = 0; ; lost++) {
-      const core = this.#begin('write', NO_LIMITS);
+      const core: TransactionCore =
+        lost < LOSSES_BEFORE_CLAIM || lostTo === undefined
+          ? this.#begin('write', NO_LIMITS)
+          : await this.#beginClaiming(NO_LIMITS, lostTo);
       if (last !== undefined) core.isRunAgain(lost + 1, last);
       let result: T | undefined;
       try {
@@ -517,6 +536,7 @@ export class Database implements AsyncDisposable {
         if (this.#watch.events.hearsRetries) lostRun = new RunLost(core, last);
         // Somebody began to listen in the middle of it.
         if (begunMs < 0) begunMs = this.#env.clock.monotonicMs();
+        lostTo = core.engine;
       }
       await pauseAfterLoss(this.#env, lost);
       this.#watch.again(lostRun, lost + 2, lostRun === undefined ? 0 : this.#env.clock.monotonicMs() - begunMs);
@@ -531,7 +551,10 @@ export class Database implements AsyncDisposable {
     last: LostRace | undefined,
     resolves: boolean,
   ): Promise<T> {
-    const core = this.#begin('write', limits);
+    const core =
+      lost < LOSSES_BEFORE_CLAIM || last === undefined
+        ? this.#begin('write', limits)
+        : await this.#beginClaiming(limits, last.engine);
     if (last !== undefined) core.isRunAgain(lost + 1, last.error);
     let result: T | undefined;
     try {

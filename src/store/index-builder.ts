@@ -13,7 +13,7 @@
 import { equalBytes, keySuccessor } from '../base/bytes.ts';
 import { ClosedError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
-import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { type AnyDefinition, type Catalog, indexesFor } from './catalog.ts';
 import type { IndexEvent } from './events.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';

@@ -5,7 +5,8 @@
 import { copyBytes, equalBytes } from '../base/bytes.ts';
 import { AbortedError } from '../base/errors.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
-import { FOUND, NOT_LOADED, type VerifyProblem } from '../transaction/engine-api.ts';
+import type { VerifyProblem } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import type { Catalog } from './catalog.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { readIndexState } from './index-state.ts';

@@ -4,7 +4,7 @@ import { CorruptionError, InvalidArgumentError } from '../base/errors.ts';
 import type { IndexKeyParts, IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
 import { KeyWriter } from '../codec/tuple.ts';
-import { ABSENT, FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { ABSENT, FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { Range, type RangeBounds, toScanOptions } from './range.ts';
 import type { ScanOptions } from './scan.ts';
 import type { StoreCore } from './store-core.ts';

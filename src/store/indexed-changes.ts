@@ -2,7 +2,7 @@
  * The asynchronous changes of a store that has indexes: as those of `TxStore`, and nothing blocks. A change that misses
  * something has changed nothing; it is loaded, and all of it is tried again.
  */
-import { type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import type { StoreCore } from './store-core.ts';
 import { INDEX_MISS } from './store-indexes.ts';
 

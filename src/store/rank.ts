@@ -2,7 +2,7 @@
 import { compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
 import { InvalidArgumentError } from '../base/errors.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
-import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { Range, toBounds, toScanOptions } from './range.ts';
 import { Scan } from './scan.ts';
 import type { StoreCore } from './store-core.ts';

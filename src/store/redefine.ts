@@ -14,7 +14,7 @@ import { copyBytes, keySuccessor } from '../base/bytes.ts';
 import { AbortedError, DuplicateKeyError, InvalidArgumentError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
-import { FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import type { AnyDefinition, Catalog } from './catalog.ts';
 import { putIndexState, readIndexState } from './index-state.ts';
 import { patiently } from './indexed-changes.ts';

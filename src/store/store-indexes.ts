@@ -12,7 +12,8 @@ import { compareKeys, copyBytes, equalBytes, keySuccessor } from '../base/bytes.
 import { StoreMismatchError, UniqueIndexError } from '../base/errors.ts';
 import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { AT } from '../node/entry-cursor.ts';
-import { type EngineTransaction, FOUND, NOT_LOADED } from '../transaction/engine-api.ts';
+import type { EngineTransaction } from '../transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { readIndexState } from './index-state.ts';
 import { IndexedRow, type IndexSet, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { isSeparate, type StoreCodec } from './store-codec.ts';

@@ -3,7 +3,7 @@
  * thread and a synchronous one that waits for the disk where something is not in the cache. What is cached resolves at
  * once in both: no trip through the thread pool, one promise.
  */
-import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../transaction/engine-api.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import * as batch from './batch.ts';
 import type { IndexParts } from './define-index.ts';
 import type { NoIndexes } from './define-store.ts';

@@ -4,19 +4,21 @@
  */
 import type { Env } from '../env/env.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
+import type { FindResult } from '../storage/find-result.ts';
 import type { EngineObserver } from './engine-events.ts';
 import type { EngineStats } from './stats-types.ts';
-
-export const ABSENT = 0;
-export const FOUND = 1;
-/** An image or value is not in memory: `await transaction.load()` and call again (never answered while `waits`). */
-export const NOT_LOADED = 2;
-export type FindResult = typeof ABSENT | typeof FOUND | typeof NOT_LOADED;
 
 /** See `Transaction`. */
 export type TransactionKind = 'write' | 'read' | 'noCheck';
 
+/** What others hold back for, for a while; see `EngineApi.claim`. */
+export interface EngineClaim {
+  readonly endsAtMs: number;
+}
+
 export interface BeginOptions {
+  /** Ends with the transaction. */
+  readonly claim?: EngineClaim | undefined;
   /** From begin to the end of the commit; then `TimeoutError`, the transaction is rolled back. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -223,6 +225,14 @@ export interface EngineApi {
   readonly readOnly: boolean;
   readonly closed: boolean;
   begin(kind: TransactionKind, options?: BeginOptions): EngineTransaction;
+  /**
+   * From now on commits hold back, each for a bounded time, that would change what `lost` has read, a transaction which has
+   * ended. Resolves once all that is in flight is durable: the transaction begun with the claim sees it. Undefined where
+   * there is nothing to claim, or too many do.
+   */
+  claim(lost: EngineTransaction): Promise<EngineClaim | undefined>;
+  /** For a claim that no transaction was begun with. Harmless where it has ended. */
+  endClaim(claim: EngineClaim): void;
   /** A committed row as of now, bypassing transactions; blocks on a miss. For shapes and the like. A copy. */
   readRow(storeId: number, key: Uint8Array): Uint8Array | undefined;
   /** Gives out a store id never used before in this database. */

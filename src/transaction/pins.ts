@@ -18,7 +18,8 @@ import type { KeptRoot, PinnedRoots } from '../storage/pinned-roots.ts';
 import type { Segments } from '../storage/segments.ts';
 import { PIN_STORE } from '../storage/system-stores.ts';
 import type { View } from '../storage/view.ts';
-import { type BeginOptions, FOUND, type PinInfo, type TransactionKind } from './engine-api.ts';
+import type { BeginOptions, PinInfo, TransactionKind } from './engine-api.ts';
+import { FOUND } from '../storage/find-result.ts';
 import type { Transaction } from './transaction.ts';
 
 export interface PinsHost {

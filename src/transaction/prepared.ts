@@ -140,6 +140,7 @@ export class PreparedTransactions {
           idCounter: host.nextCounter(),
           snapshot: 0,
           reads: undefined,
+          claim: undefined,
           sections,
           runs,
           payload: encodeDecision({ writer, counter, isCommit }),

@@ -4,7 +4,7 @@ import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import type { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
-import { ABSENT, FOUND, type FindResult } from './engine-api.ts';
+import { ABSENT, FOUND, type FindResult } from '../storage/find-result.ts';
 
 export function isAtOrAfter(cursor: EntryCursor, bound: Uint8Array): boolean {
   return compareBytes(cursor.keyBytes, cursor.keyStart, cursor.keyEnd, bound, 0, bound.length) >= 0;

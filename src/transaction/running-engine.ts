@@ -17,6 +17,7 @@ import {
 } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import { Blockers } from '../commit/blockers.ts';
+import { Claims, type Claim } from '../commit/claims.ts';
 import { Combiner, type CombinerHost } from '../commit/combiner.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import type { Env } from '../env/env.ts';
@@ -33,7 +34,8 @@ import { PinnedRoots } from '../storage/pinned-roots.ts';
 import { decodeRoot, EMPTY_ROOT, type RootRecord } from '../storage/root.ts';
 import { Segments } from '../storage/segments.ts';
 import { SegmentFactory, type SegmentWriter } from '../storage/segment-writer.ts';
-import { FOUND, SnapshotReader } from '../storage/snapshot-reader.ts';
+import { SnapshotReader } from '../storage/snapshot-reader.ts';
+import { FOUND } from '../storage/find-result.ts';
 import { TRANSACTION_STORE } from '../storage/system-stores.ts';
 import { parseTransactionId, writerKey } from '../storage/transaction-ids.ts';
 import { verifyDatabase } from '../storage/verify.ts';
@@ -44,7 +46,9 @@ import type {
   BeginOptions,
   EngineApi,
   EngineBackupOptions,
+  EngineClaim,
   EngineOptions,
+  EngineTransaction,
   PinInfo,
   PreparedInfo,
   TransactionKind,
@@ -126,6 +130,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   readonly spillBytes: number;
   readonly blockers: Blockers;
   readonly figures: Figures;
+  readonly #claims: Claims;
   generation = 0;
   readonly #options: EngineOptions;
   readonly #folder: DatabaseFolder;
@@ -168,6 +173,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       names: this.segments,
     });
     this.reader = new SnapshotReader(this.cache);
+    this.#claims = new Claims(env, () => this.#combiner?.releaseHeld());
     try {
       this.state = new DatabaseState({
         pool: new MemoryTablePool({ arenaBytes: tableBytes }),
@@ -179,7 +185,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       this.state.ids.begin(this.writer);
       loadPrepared(this);
       this.state.replay(opening.replay());
-      this.blockers = new Blockers(this.state.prepared);
+      this.blockers = new Blockers(this.state.prepared, this.#claims);
       this.blockers.check();
       this.state.prepared.segments(this.segments);
     } catch (error) {
@@ -230,6 +236,17 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     return transaction;
   }
 
+  async claim(lost: EngineTransaction): Promise<EngineClaim | undefined> {
+    const { reads } = lost as Transaction;
+    const claim = reads === undefined ? undefined : this.#claims.add(reads);
+    if (claim !== undefined) await this.#combiner?.landed();
+    return claim;
+  }
+
+  endClaim(claim: EngineClaim): void {
+    this.#claims.end(claim as Claim);
+  }
+
   #beginAt(kind: TransactionKind, options: BeginOptions, pin: string): Transaction {
     const kept = mustFindPin(this.pinnedRoots, kind, pin);
     const transaction = new Transaction(this, kind, kept.view, kept.view.root.record.covered, options);
@@ -242,6 +259,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   ended(transaction: Transaction): void {
     if (transaction.isPrepared) this.#prepared.prepared(transaction);
     this.#open.delete(transaction);
+    if (transaction.claim !== undefined) this.#claims.end(transaction.claim);
     if (transaction.isPinned) {
       if (this.pinnedRoots.release(transaction.view)) this.reclaim();
       return;

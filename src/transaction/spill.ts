@@ -15,7 +15,7 @@ import { SEGMENT_RUN, type SegmentFactory, SegmentWriter } from '../storage/segm
 import { type RunContext, TreeRun } from '../storage/tree-run.ts';
 import { PENDING_NUMBER, type WriteBuffer } from '../storage/write-buffer.ts';
 import { TreeBuilder } from '../tree/tree-build.ts';
-import { ABSENT, FOUND, type FindResult, NOT_LOADED } from './engine-api.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 
 /** Runs a store may have while its transaction goes on, and when it commits. */
 const MAX_OPEN_RUNS = 16;

@@ -12,6 +12,7 @@ import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { assert } from '../base/assert.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import { encodeReads } from '../commit/prepared-reads.ts';
+import type { Claim } from '../commit/claims.ts';
 import { ReadSet } from '../commit/read-set.ts';
 import { KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
@@ -25,16 +26,8 @@ import type { View } from '../storage/view.ts';
 import { PENDING_NUMBER } from '../storage/write-buffer.ts';
 import { CELL_SEPARATE, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { createdCell, incrementedCell, isIncrementLength } from '../codec/counter.ts';
-import {
-  ABSENT,
-  type BeginOptions,
-  type EngineSavepoint,
-  type EngineTransaction,
-  FOUND,
-  type FindResult,
-  NOT_LOADED,
-  type TransactionKind,
-} from './engine-api.ts';
+import type { BeginOptions, EngineSavepoint, EngineTransaction, TransactionKind } from './engine-api.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import { countByScan, seekRankOver, seekTreeRank, stepForward } from './rank.ts';
 import { Listeners } from './listeners.ts';
 import { loggedChanges } from './logged-changes.ts';
@@ -53,6 +46,8 @@ export class Transaction implements EngineTransaction {
   readonly kind: TransactionKind;
   readonly snapshot: number;
   readonly view: View;
+  /** What others hold back for until it has ended. */
+  readonly claim: Claim | undefined;
   waits = false;
   foundBytes: Uint8Array = NO_BYTES;
   foundStart = 0;
@@ -88,6 +83,7 @@ export class Transaction implements EngineTransaction {
     this.kind = kind;
     this.view = view;
     this.snapshot = snapshot;
+    this.claim = options.claim as Claim | undefined;
     this.#reads = kind === 'write' ? new ReadSet() : undefined;
     // May throw: nothing may be under way then.
     if (options.signal !== undefined || options.timeoutMs !== undefined) {
@@ -108,6 +104,11 @@ export class Transaction implements EngineTransaction {
   settled(): Promise<void> {
     if (this.#state !== 'open' && this.#state !== 'committing') return Promise.resolve();
     return new Promise((resolve) => this.#listening().onSettled(resolve));
+  }
+
+  /** What it has read, whether it has ended or not. */
+  get reads(): ReadSet | undefined {
+    return this.#reads;
   }
 
   get isPrepared(): boolean {
@@ -547,6 +548,7 @@ export class Transaction implements EngineTransaction {
       idCounter: this.#mustCounter(),
       snapshot: this.snapshot,
       reads: this.#reads,
+      claim: this.claim,
       sections,
       runs,
       payload,

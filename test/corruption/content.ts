@@ -6,7 +6,7 @@ import { SopError } from '../../src/base/errors.ts';
 import { CELL_RIDE_ON, CELL_SEPARATE, cellValueStart } from '../../src/codec/cell.ts';
 import { AT, END } from '../../src/node/entry-cursor.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
-import { FOUND } from '../../src/transaction/engine-api.ts';
+import { FOUND } from '../../src/storage/find-result.ts';
 import { CATALOG_STORE, SHAPE_STORE } from '../../src/storage/system-stores.ts';
 
 /** Entries of a store, in order: `[key, ride-on and value]`, in Latin-1. */

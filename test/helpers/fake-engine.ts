@@ -18,22 +18,19 @@ import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
 import { endsWithPlaceholder, setItemNumber } from '../../src/log/placeholder.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
 import { DROPPED_STORE, SHAPE_STORE } from '../../src/storage/system-stores.ts';
-import {
-  ABSENT,
-  type BackupReport,
-  type BeginOptions,
-  type EngineApi,
-  type EngineSavepoint,
-  type PinInfo,
-  type EngineTransaction,
-  FOUND,
-  type FindResult,
-  NOT_LOADED,
-  type PreparedInfo,
-  type TransactionKind,
-  type TransactionOutcome,
-  type VerifyReport,
+import type {
+  BackupReport,
+  BeginOptions,
+  EngineApi,
+  EngineSavepoint,
+  PinInfo,
+  EngineTransaction,
+  PreparedInfo,
+  TransactionKind,
+  TransactionOutcome,
+  VerifyReport,
 } from '../../src/transaction/engine-api.ts';
+import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../../src/storage/find-result.ts';
 import type { EngineStats } from '../../src/transaction/stats-types.ts';
 import { NO_STATS } from './no-stats.ts';
 
@@ -158,6 +155,12 @@ export class FakeEngine implements EngineApi {
     const entry = entries[position(entries, key)];
     return entry !== undefined && equalBytes(entry.key, key) ? entry.cell.slice() : undefined;
   }
+
+  claim(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  endClaim(): void {}
 
   newStoreId(): number {
     return this.#nextStore++;

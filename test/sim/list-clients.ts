@@ -10,7 +10,8 @@ import { readU32, writeU32 } from '../../src/base/bytes.ts';
 import type { Env } from '../../src/env/env.ts';
 import type { SeededRandom } from '../../src/env/simulated-random.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
-import { type EngineApi, type EngineTransaction, FOUND, NOT_LOADED } from '../../src/transaction/engine-api.ts';
+import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
+import { FOUND, NOT_LOADED } from '../../src/storage/find-result.ts';
 import type { History, HistoryTransaction, List } from './list-history.ts';
 
 export const LIST_STORE = 100;

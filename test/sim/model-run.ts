@@ -11,15 +11,8 @@ import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
 import { DROPPED_STORE } from '../../src/storage/system-stores.ts';
-import {
-  ABSENT,
-  type EngineApi,
-  type EngineOptions,
-  type EngineSavepoint,
-  type EngineTransaction,
-  FOUND,
-  NOT_LOADED,
-} from '../../src/transaction/engine-api.ts';
+import type { EngineApi, EngineOptions, EngineSavepoint, EngineTransaction } from '../../src/transaction/engine-api.ts';
+import { ABSENT, FOUND, NOT_LOADED } from '../../src/storage/find-result.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
 import {
   type Change,
