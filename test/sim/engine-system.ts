@@ -56,6 +56,8 @@ export interface Life {
   readonly keys: number;
   /** The longest value, bytes. */
   readonly longest: number;
+  /** A third of the steps are backups. */
+  readonly favoursBackups?: boolean;
 }
 
 export function engineSystem(life: Life, options: EngineOptions = SMALL): SystemUnderTest<IssuedCommit> {
@@ -68,7 +70,8 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       const twoPhase = new TwoPhase(oracle, random, life);
       const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
       for (let step = 0; step < steps; step++) {
-        const choice = random.below(41);
+        const isBackup = life.favoursBackups === true && random.below(3) === 0;
+        const choice = isBackup ? 33 + random.below(2) : random.below(41);
         if (choice >= 35) await twoPhase.step(engine, () => nextId++);
         else if (choice === 33) await backUpOnce(engine, oracle);
         else if (choice === 34) await Promise.all([backUpOnce(engine, oracle), write(), engine.compact(), write()]);
@@ -232,7 +235,8 @@ export async function crashRound(seed: number, round: number, maxPoints = 60): P
   const options: CrashOptions = isLarge
     ? { seed: seed * 1000 + round, maxPoints, randomDamages: 3, second: { chance: 0.03, maxPoints: 2 } }
     : { seed: seed * 1000 + round, maxPoints, randomDamages: 6, second: { chance: 0.1, maxPoints: 2 } };
-  const system = engineSystem(isLarge ? LARGE_LIFE : SHORT_LIFE);
+  const favoursBackups = round % 5 === 2;
+  const system = engineSystem(isLarge ? LARGE_LIFE : { ...SHORT_LIFE, favoursBackups });
   const report = await runCrashHarness(system, { world: { traceLength: 2000 }, ...options });
   const stories = report.failures.map(({ story, error }) => `${story}\n${(error as Error).stack ?? String(error)}`);
   if (stories.length > 0) throw new Error(`SOP_SEED=${seed}, round ${round}\n${stories.join('\n')}`);

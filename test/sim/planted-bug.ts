@@ -1,6 +1,7 @@
 /** What a planted mistake is, and how it is planted and taken out again. */
 export type Lane =
   | 'crash'
+  | 'crash with backups'
   | 'crash with values'
   | 'faults'
   | 'model'

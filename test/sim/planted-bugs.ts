@@ -66,7 +66,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a backup puts its log in place before its segments',
-    lane: 'crash',
+    lane: 'crash with backups',
     plant: (undo) => {
       const later = new WeakMap<BackupTarget, (() => Promise<void>)[]>();
       undo.method(BackupTarget.prototype, 'copy', (original) => {
@@ -84,7 +84,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a later backup keeps a segment that has grown since',
-    lane: 'crash',
+    lane: 'crash with backups',
     plant: (undo) =>
       undo.method(BackupTarget.prototype, 'has', (original) => {
         return function (this: BackupTarget, source: Parameters<BackupTarget['has']>[0]): boolean {
@@ -95,7 +95,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a backup does not hold what it copies',
-    lane: 'crash',
+    lane: 'crash with backups',
     plant: (undo) =>
       undo.method(PinnedRoots.prototype, 'hold', (original) => {
         return function (this: PinnedRoots, ...given: Parameters<PinnedRoots['hold']>) {

@@ -12,6 +12,7 @@ import { type Lane, PLANTED_BUGS, type PlantedBug, Undo } from './planted-bugs.t
 import { runBank, runQuietly, runWithFailingDisk } from './schedule-runs.ts';
 
 const LIFE: Life = { steps: 20, keys: 40, longest: 3000 };
+const BACKUP_LIFE: Life = { steps: 20, keys: 40, longest: 3000, favoursBackups: true };
 const LARGE_LIFE: Life = { steps: 20, keys: 100, longest: 80_000 };
 
 const clientCounts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
@@ -37,6 +38,7 @@ export interface PlantedLane {
 
 export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
   crash: { row: 'engine-crash', seeds: 60, run: (seed) => crash(seed, LIFE) },
+  'crash with backups': { row: 'engine-crash', seeds: 60, run: (seed) => crash(seed, BACKUP_LIFE) },
   'crash with values': { row: 'engine-crash', seeds: 8, run: (seed) => crash(seed, LARGE_LIFE) },
   faults: { row: 'engine-faults', seeds: 30, run: faults },
   model: {
