@@ -508,6 +508,10 @@ export class TransactionCore implements StoreHost {
         details: { store: name },
       });
     }
+    const other = this.storeWith(committed.stored.id)?.name;
+    if (other !== undefined) {
+      throw new ConflictError(`store '${other}' was renamed '${name}' meanwhile`, { details: { store: name } });
+    }
     this.#expect(committed);
     this.#adopted ??= new Map();
     this.#adopted.set(name, committed);

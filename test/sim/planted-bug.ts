@@ -6,6 +6,7 @@ export type Lane =
   | 'faults'
   | 'model'
   | 'model with spills'
+  | 'mixed'
   | 'schedules'
   | 'failing disk'
   | 'failed sync'

@@ -26,6 +26,7 @@ import { Space } from '../../src/storage/space.ts';
 import { WriterIds } from '../../src/storage/transaction-ids.ts';
 import { Views } from '../../src/storage/view.ts';
 import { COMMIT_BUGS } from './planted-commit-bugs.ts';
+import { FEATURE_BUGS } from './planted-feature-bugs.ts';
 import { LOG_BUGS } from './planted-log-bugs.ts';
 import { STORAGE_BUGS } from './planted-storage-bugs.ts';
 import type { PlantedBug, Undo } from './planted-bug.ts';
@@ -317,6 +318,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     plant: (undo) => undo.method(WriterIds.prototype, 'outcome', () => () => 'unknown'),
   },
   ...COMMIT_BUGS,
+  ...FEATURE_BUGS,
   ...LOG_BUGS,
   ...STORAGE_BUGS,
 ];

@@ -7,6 +7,8 @@ import { failSync, takeOver } from './engine-scenes.ts';
 import { engineSystem, type Life } from './engine-system.ts';
 import { runFaultSweep } from './fault-sweep.ts';
 import type { ClientCounts } from './list-clients.ts';
+import { mixedLife } from './mixed/mixed-life.ts';
+import { noCounts } from './mixed/mixed-run.ts';
 import { type RunCounts, runModel } from './model-run.ts';
 import { type Lane, PLANTED_BUGS, type PlantedBug, Undo } from './planted-bugs.ts';
 import { runBank, runQuietly, runWithFailingDisk } from './schedule-runs.ts';
@@ -16,6 +18,7 @@ const BACKUP_LIFE: Life = { steps: 20, keys: 40, longest: 3000, favoursBackups: 
 const LARGE_LIFE: Life = { steps: 20, keys: 100, longest: 80_000 };
 
 const clientCounts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
+const mixedCounts = noCounts();
 const modelCounts: RunCounts = { steps: 0, commits: 0, refused: 0, tooOld: 0, spilled: 0, reopened: 0 };
 
 async function crash(seed: number, life: Life): Promise<void> {
@@ -55,6 +58,11 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
     row: 'engine-model',
     seeds: 200,
     run: (seed) => runModel(seed, { steps: 150, keys: 20, longest: 150_000 }, modelCounts),
+  },
+  mixed: {
+    row: 'mixed',
+    seeds: 400,
+    run: (seed) => mixedLife(seed, mixedCounts, { length: 120, tries: 0 }),
   },
   schedules: { row: 'engine-schedules', seeds: 60, run: (seed) => runQuietly(seed, clientCounts) },
   'failing disk': { row: 'engine-schedules', seeds: 100, run: (seed) => runWithFailingDisk(seed, clientCounts) },

@@ -316,6 +316,7 @@ export function catalogContract(open: OpenSubject): void {
           other.store(plain).put('theirs', 2);
           other.rename('plain', `moved ${renamedAtOnce}`);
         });
+        expect(() => tx.store(defineStore<string, number>(`moved ${renamedAtOnce}`))).toThrow(ConflictError);
         await expect(tx.commit()).rejects.toThrow(ConflictError);
         await db.write((other) => other.store(plain).put('new', 3));
         const keys = await db.read((reader) =>

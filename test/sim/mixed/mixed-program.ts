@@ -82,21 +82,40 @@ const WEIGHTS: Readonly<Record<string, number>> = {
 /** Kinds that are calls on a store: the first one of a transaction begins it. */
 export const CALLS: ReadonlySet<string> = new Set(Object.keys(WEIGHTS).slice(Object.keys(WEIGHTS).indexOf('bulk')));
 
-const KINDS: readonly string[] = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<string>(weight).fill(kind));
-
+/** Each program leaves some kinds out, has others often, and keeps to few stores and keys: what is rare everywhere meets nowhere. */
 export function drawProgram(seed: number, length: number): Op[] {
   const random = new SeededRandom(seed);
-  return Array.from({ length }, (_, id) => ({
-    id,
-    kind: KINDS[random.below(KINDS.length)] as string,
-    // Few of them busy, few of the stores: else nothing meets.
-    t: random.below(3),
-    s: random.below(7),
-    a: random.below(65_536),
-    b: random.below(65_536),
-    c: random.below(65_536),
-  }));
+  const kinds: string[] = [];
+  for (const [kind, weight] of Object.entries(WEIGHTS)) {
+    const factor = kind === 'commit' ? 1 : (FACTORS[random.below(FACTORS.length)] as number);
+    for (let i = 0; i < weight * factor; i++) kinds.push(kind);
+  }
+  const stores = Array.from({ length: 1 + random.below(4) }, () => random.below(7));
+  const keys = Array.from({ length: 4 }, () => random.below(65_536));
+  const transactions = 1 + random.below(3);
+  const ops: Op[] = [];
+  while (ops.length < length) {
+    const t = random.below(transactions);
+    const s = stores[random.below(stores.length)] as number;
+    const a = random.below(3) === 0 ? random.below(65_536) : (keys[random.below(keys.length)] as number);
+    const one = kinds[random.below(kinds.length)] as string;
+    const together = random.below(12) === 0 ? (FIGURES[random.below(FIGURES.length)] as readonly string[]) : [one];
+    for (const kind of together)
+      ops.push({ id: ops.length, kind, t, s, a, b: random.below(65_536), c: random.below(65_536) });
+  }
+  return ops;
 }
+
+/** What rarely comes together by chance: done by one transaction, in one store, to one key. */
+const FIGURES: readonly (readonly string[])[] = [
+  ['increment', 'savepoint', 'increment', 'rollbackTo', 'get'],
+  ['put', 'savepoint', 'bulk', 'bulk', 'rollbackTo', 'range'],
+  ['cursorOpen', 'cursorNext', 'cursorRemove', 'cursorNext', 'cursorRead'],
+  ['cursorOpen', 'cursorFind', 'cursorUpdate', 'cursorPrevious', 'cursorNext', 'cursorRead'],
+  ['checkpoint', 'get', 'get', 'get', 'commit', 'put', 'commit', 'get'],
+];
+
+const FACTORS = [0, 0, 1, 1, 1, 4];
 
 /** The shortest program found that still fails: parts are left out as long as the rest goes on failing. */
 export async function shrink(

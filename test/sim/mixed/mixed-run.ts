@@ -124,7 +124,7 @@ export class MixedRun {
       case 'savepoint':
         return slot === undefined ? undefined : this.#savepoint(slot);
       case 'rollbackTo':
-        return slot === undefined ? undefined : this.#rollbackTo(slot, op.a);
+        return slot === undefined ? undefined : this.#rollbackTo(slot, op.b % 3 === 0 ? op.a : -1);
       case 'drop':
       case 'rename':
         return slot?.model.kind === 'write' ? this.#catalog(slot, op) : undefined;
@@ -209,6 +209,11 @@ export class MixedRun {
     try {
       await this.#run(slot, call, context.name);
     } catch (error) {
+      if (error instanceof ConflictError && slot.name !== 9) {
+        // It learned before its end that it has lost.
+        this.#mustBeRefused(slot, error);
+        return this.#rollback(slot);
+      }
       // What it saw was reclaimed: it ends.
       if (!(error instanceof SnapshotTooOldError) || slot.model.kind !== 'noCheck') throw error;
       this.#slots.delete(slot.name);
@@ -227,13 +232,11 @@ export class MixedRun {
 
   async #run(slot: Slot, { text, reads, engine, model }: Call, name?: string): Promise<void> {
     this.#counts.calls++;
+    if (name !== undefined) slot.looked.add(`@${name}`);
     const answer = await answerOf(() => engine(slot.tx));
     const expected = slot.model.run(model);
     this.#tell(`t${slot.name} ${text} -> ${answer}`);
-    if (name !== undefined) {
-      slot.looked.add(`@${name}`);
-      if (reads || slot.model.bytes > MAY_SPILL_BYTES) slot.looked.add(name);
-    }
+    if (name !== undefined && (reads || slot.model.bytes > MAY_SPILL_BYTES)) slot.looked.add(name);
     if (answer !== expected) throw new Error(`t${slot.name} ${text} answers\n  ${answer}\nand not\n  ${expected}`);
     slot.model.calls.push({ text, call: model, answer });
   }
@@ -272,7 +275,7 @@ export class MixedRun {
   }
 
   async #rollbackTo(slot: Slot, draw: number): Promise<void> {
-    const at = draw % Math.max(1, slot.savepoints.length);
+    const at = draw < 0 ? slot.savepoints.length - 1 : draw % Math.max(1, slot.savepoints.length);
     const savepoint = slot.savepoints[at];
     if (savepoint === undefined) return;
     slot.savepoints.length = at + 1;
@@ -504,11 +507,14 @@ function isNear(one: Slot, other: Slot): boolean {
   return [...other.looked, ...other.model.touched].some((name) => names.has(name));
 }
 
+/** Errors that are no answers to a call. */
+const THROWN: ReadonlySet<string> = new Set(['TOO_OLD', 'CORRUPTION', 'CONFLICT']);
+
 async function answerOf(work: () => Promise<string> | string): Promise<string> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof SopError && !(error instanceof SnapshotTooOldError) && error.code !== 'CORRUPTION') {
+    if (error instanceof SopError && !THROWN.has(error.code)) {
       return `!${error.code}`;
     }
     throw error;
