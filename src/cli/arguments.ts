@@ -8,7 +8,14 @@
 import { readFileSync } from 'node:fs';
 import { SopError } from '../base/errors.ts';
 import { parseTypedJson } from '../codec/typed-json-read.ts';
-import { type AnyKey, defineStore, type RangeOptions, type StoreDefinition, type StoreInfo } from '../index.ts';
+import {
+  type AnyKey,
+  defineStore,
+  type RangeOptions,
+  StoreDefinition,
+  type StoreInfo,
+  type Transaction,
+} from '../index.ts';
 import {
   flagOption,
   listOption,
@@ -19,6 +26,7 @@ import {
   UsageError,
 } from './command.ts';
 
+export type AnyStoreDefinition = ReturnType<Transaction['definitionOf']>;
 export type AnyRange = RangeOptions<Record<string, unknown>>;
 
 export const RANGE_OPTIONS: Readonly<Record<string, OptionConfig>> = {
@@ -155,6 +163,24 @@ function readKeyField(text: string): { field: string; order: string } {
 export function defineAny(name: string, shape: object): StoreDefinition<AnyKey, unknown, string> {
   const define = defineStore as unknown as (n: string, s: object) => StoreDefinition<AnyKey, unknown, string>;
   return define(name, shape);
+}
+
+/** The definition of a store as the catalog has it, indexes included; undefined where there is none. */
+export function definedBefore(tx: Transaction, store: string): AnyStoreDefinition | undefined {
+  try {
+    return tx.definitionOf(store);
+  } catch (error) {
+    if (error instanceof SopError && error.code === 'STORE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** Opens or creates a store under a definition that says nothing of indexes: those that it has stay. */
+export function defineAgain(tx: Transaction, definition: StoreDefinition<AnyKey, unknown, string>): void {
+  const { name, keySpec, values, raw, unique, counter } = definition;
+  const { indexes } = definedBefore(tx, name) ?? definition;
+  if (indexes.length === 0 || definition.indexes.length > 0 || !unique) tx.store(definition);
+  else tx.store(new StoreDefinition<AnyKey, unknown, string>(name, keySpec, values, raw, { indexes, counter }));
 }
 
 /** The shape that `defineStore` takes, from what a database says of a store. */

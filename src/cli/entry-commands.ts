@@ -9,6 +9,7 @@ import {
   readRange,
   readRawValue,
   readScalar,
+  definedBefore,
   readShape,
   SHAPE_OPTIONS,
   withoutGaps,
@@ -154,14 +155,6 @@ export function takeStore(call: Invocation): { folder: string; store: string; re
 function describeOrCreate(tx: Transaction, store: string, create: boolean, call: Invocation): StoreInfo {
   if (create) tx.store(definedBefore(tx, store) ?? readShape(store, call.options));
   return tx.describe(store);
-}
-
-function definedBefore(tx: Transaction, store: string) {
-  try {
-    return tx.definitionOf(store);
-  } catch {
-    return undefined;
-  }
 }
 
 function readValue(text: string, content: Uint8Array | undefined, info: StoreInfo): unknown {

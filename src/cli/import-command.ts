@@ -2,9 +2,10 @@
  * `sop import`: NDJSON into stores, many records a transaction. How far a source has been read is recorded in the store
  * `sop.imports` by the transaction that brings its records in: what is in is not imported twice, whatever interrupts.
  */
+import { setOwn } from '../codec/code-generation.ts';
 import { fromTypedJson } from '../codec/typed-json-read.ts';
 import { type AnyKey, type Database, defineStore, SopError, type StoreInfo, type Transaction } from '../index.ts';
-import { defineAny, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
+import { defineAgain, defineAny, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
 import {
   type Command,
   EXIT_DONE,
@@ -256,7 +257,7 @@ class Import {
   #define(tx: Transaction, definition: { readonly name: string }): Target {
     const name = textOption(this.#call.options, 'store') ?? definition.name;
     const { name: _name, ...shape } = definition;
-    tx.store(defineAny(name, shape));
+    defineAgain(tx, defineAny(name, shape));
     return this.#existing(tx, name);
   }
 
@@ -272,7 +273,7 @@ class Import {
       if (!(error instanceof SopError) || error.code !== 'STORE_NOT_FOUND') throw error;
       exists = false;
     }
-    if (!exists || textOption(options, 'key') !== undefined) tx.store(readShape(name, options));
+    if (!exists || textOption(options, 'key') !== undefined) defineAgain(tx, readShape(name, options));
     return this.#existing(tx, name);
   }
 
@@ -322,7 +323,7 @@ function splitRecord(record: Record<string, unknown>, info: StoreInfo, id: strin
   }
   const key: Record<string, unknown> = {};
   for (const name of [...info.key.map(({ field }) => field), ...info.rideOn]) {
-    key[name] = record[name];
+    setOwn(key, name, Object.hasOwn(record, name) ? record[name] : undefined);
     delete record[name];
   }
   return [key, record];

@@ -31,12 +31,17 @@ export class Output {
   readonly json: boolean;
   readonly colours: boolean;
   readonly #streams: OutputStreams;
+  /** Answers and remarks are read on a terminal, which obeys what stands in them. */
+  readonly #shown: boolean;
+  readonly #remarked: boolean;
   #pending = '';
 
   constructor(streams: OutputStreams, options: { readonly json: boolean; readonly colours: boolean }) {
     this.#streams = streams;
     this.json = options.json;
     this.colours = options.colours;
+    this.#shown = streams.stdout.isTTY === true;
+    this.#remarked = streams.stderr.isTTY === true;
     watch(streams.stdout);
   }
 
@@ -61,7 +66,7 @@ export class Output {
 
   /** A line of the answer. Waits where the reader is slow; throws `OutputClosedError` where it has gone. */
   async line(text: string): Promise<void> {
-    this.#pending += `${text}\n`;
+    this.#pending += `${this.#shown ? harmless(text) : text}\n`;
     if (this.#pending.length >= FLUSH_AT) await this.flush();
   }
 
@@ -78,12 +83,12 @@ export class Output {
 
   /** A remark beside the answer, for people: not with --json. */
   note(text: string): void {
-    if (!this.json) this.#streams.stderr.write(`${text}\n`);
+    if (!this.json) this.error(text);
   }
 
   /** A failure, for both. */
   error(text: string): void {
-    this.#streams.stderr.write(`${text}\n`);
+    this.#streams.stderr.write(`${this.#remarked ? harmless(text) : text}\n`);
   }
 
   bold(text: string): string {
@@ -112,6 +117,17 @@ export class Output {
       stdout.once('error', failed);
     });
   }
+}
+
+/** Control characters other than line ends and tabs, and what `bold` and `dim` write. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what it is about
+const CONTROLS = /\x1b\[(?:1|2|22)m|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+
+/** Names, texts and messages as letters, whatever they hold: a terminal would obey escapes in them. */
+function harmless(text: string): string {
+  return text.replace(CONTROLS, (found) =>
+    found.length > 1 ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** 1,234,567 */

@@ -22,6 +22,12 @@ export interface StoreInfo {
   readonly counter?: true | 'bigint';
   /** Ride-on fields that are counters; left out where there are none. */
   readonly counters?: readonly string[];
+  /** The names of its indexes; left out where there are none. `db.indexes` says more. */
+  readonly indexes?: readonly string[];
+  /** How often it was redefined; left out where it never was. */
+  readonly generation?: number;
+  /** It is being redefined; left out where it is not. */
+  readonly redefining?: true;
 }
 
 /** A store's definition, and its size. */
