@@ -42,7 +42,7 @@ describe('the documents', () => {
     const { lanes } = (await import(href)) as { lanes: { name: string }[] };
     const known = lanes.map(({ name }) => name);
     const named = pages.flatMap((page) =>
-      [...page.text.matchAll(/npm run lanes -- ([\w-]+)/g)].map((match) => match[1]),
+      [...page.text.matchAll(/npm\s+run\s+lanes\s+--\s+([\w-]+)/g)].map((match) => match[1]),
     );
     expect(named.filter((name) => name !== undefined && !known.includes(name))).toEqual([]);
   });
