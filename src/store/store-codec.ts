@@ -327,7 +327,7 @@ function readCounterValue(cell: Uint8Array, start: number, end: number, form: tr
 function mustBeAmount(amount: unknown, what: string): number | bigint {
   if (typeof amount === 'bigint' ? fitsCounter(amount) : Number.isSafeInteger(amount)) return amount as number | bigint;
   throw new InvalidArgumentError(
-    `increment: the ${what} is a safe integer or a bigint of 64 bits, not ${describeValue(amount)}`,
+    `increment: the ${what} is a safe integer or a bigint of 64 bits, not ${typeof amount === 'number' ? amount : describeValue(amount)}`,
   );
 }
 

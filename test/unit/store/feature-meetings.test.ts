@@ -365,6 +365,13 @@ describe('db.write', () => {
   });
 });
 
+test('an amount that is no integer is named', async () => {
+  const hits = defineStore<string, number>('hits', { counter: true });
+  await inMemory(async (db) => {
+    await db.write((tx) => expect(() => tx.store(hits).increment('a', 0.5)).toThrow(/64 bits, not 0\.5$/));
+  });
+});
+
 describe('waiting', () => {
   test('for an index in a read-only opening is refused at once where it is not ready', async () => {
     const env = memoryEnv();
