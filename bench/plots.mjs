@@ -2,7 +2,7 @@
 import { median } from './figures.mjs';
 import { figureOf } from './report.mjs';
 import { dotPlot, linePanels } from './svg.mjs';
-import { advantage } from './tables.mjs';
+import { advantage, isComparable } from './tables.mjs';
 import { workOf } from './works/index.mjs';
 
 const PERCENTILES = {
@@ -30,12 +30,12 @@ export function plotsOf(results) {
 
 function ratios({ outcome }, title) {
   const rows = [];
-  for (const entry of outcome) {
+  for (const entry of outcome.filter(({ work }) => isComparable(work))) {
     const points = Object.keys(entry.results)
       .filter((peer) => peer !== 'sop' && !YARDSTICKS.includes(peer))
       .map((peer) => ({ peer, value: advantage(entry, peer) }))
       .filter(({ value }) => value > 0 && Number.isFinite(value));
-    if (points.length > 0) rows.push({ label: `${entry.work} (${workOf(entry.work).unit})`, points });
+    if (points.length > 0) rows.push({ label: `${workOf(entry.work).row}  ${workOf(entry.work).about}`, points });
   }
   if (rows.length === 0) return undefined;
   return dotPlot({ title, axis: 'right of 1x: SOP is better by so much', rows });

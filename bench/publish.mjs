@@ -53,7 +53,7 @@ function shortText(results) {
   return `${ratioTable(main)}\n\n${measuredOn(main)} All figures, plots and how it was measured: [bench/README.md](bench/README.md).`;
 }
 
-function longText(results, plots) {
+export function longText(results, plots) {
   const main = mainOf(results);
   const parts =
     main === undefined ? ['No run is published yet.'] : [measuredOn(main), ratioTable(main), peerTable(main)];

@@ -90,7 +90,8 @@ export class Runner {
   }
 
   async #child(args) {
-    const group = this.options.memoryMb === undefined ? undefined : memoryGroup(this.options.memoryMb);
+    const group =
+      this.options.memoryMb === undefined ? undefined : memoryGroup(this.options.memoryMb, this.options.count);
     try {
       const call = [process.execPath, ['--max-old-space-size=8192', ...args]];
       const [program, all] = group === undefined ? call : group.command(...call);

@@ -81,8 +81,8 @@ function legend(names, x, y) {
 
 /** One row per work, one dot per peer, on a logarithmic axis: `rows` are `{ label, points: [{ peer, value }] }`. */
 export function dotPlot({ title, axis, rows }) {
-  const width = 860;
-  const left = 330;
+  const width = 1000;
+  const left = 450;
   const top = 64;
   const bottom = top + rows.length * 24;
   const all = rows.flatMap(({ points }) => points);

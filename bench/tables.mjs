@@ -11,6 +11,9 @@ export function advantage(entry, peer) {
   return workOf(entry.work).lower ? 1 / value : value;
 }
 
+/** Shares of a peer's own figure say nothing about another peer's. */
+export const isComparable = (work) => workOf(work).unit !== '%';
+
 const row = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) =>
   [row(head), row(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(row)].join('\n');
@@ -21,7 +24,7 @@ const figure = (list) => (list === undefined ? '' : short(median(list.map(figure
 /** One line a work: SOP's figure, and how many times better it is than each peer. */
 export function ratioTable(result) {
   const others = present(result).filter(({ name }) => name !== 'sop');
-  const entries = result.outcome.filter(({ results }) => results.sop !== undefined);
+  const entries = result.outcome.filter(({ work, results }) => results.sop !== undefined && isComparable(work));
   const rows = entries.map((entry) => {
     const work = workOf(entry.work);
     const cells = others.map(({ name }) => {

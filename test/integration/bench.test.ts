@@ -3,7 +3,7 @@
  * it tells can be reported and published. No timing is judged.
  */
 import { execFile } from 'node:child_process';
-import { cp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -31,6 +31,8 @@ const { works } = await import(join(bench, 'works', 'index.mjs'));
 const { takesPart } = await import(join(bench, 'runner.mjs'));
 const { figureOf } = await import(join(bench, 'report.mjs'));
 const { runJob } = await import(join(bench, 'job.mjs'));
+const { longText, publish } = await import(join(bench, 'publish.mjs'));
+const { countSyncs } = await import(join(bench, 'syncs.mjs'));
 const { opener } = await import(join(bench, 'sop-peer.mjs'));
 const execute = promisify(execFile);
 const folder = temporaryFolder('bench');
@@ -113,5 +115,54 @@ describe('the runner', () => {
     const run = (...words: string[]) => execute(process.execPath, [join(bench, 'run.mjs'), ...words]);
     await expect(run('getz', '--peer', 'map')).rejects.toMatchObject({ code: 2, stderr: /no work getz.*load-sorted/ });
     await expect(run('gets', '--peer', 'mapp')).rejects.toMatchObject({ code: 2, stderr: /no peer mapp.*lmdb/ });
+  });
+});
+
+describe('what is published', () => {
+  const figures = (work: string, sop: number, lmdb: number, more = {}) => ({
+    work,
+    count: 1000,
+    results: { sop: [{ rep: 0, rate: sop, ...more }], lmdb: [{ rep: 0, rate: lmdb, ...more }] },
+  });
+  const machine = { cpus: 2, cpu: 'slow', memoryGiB: 1, versions: { lmdb: '3' }, node: 'v0' };
+  const result = { command: 'all', began: '2026-11-22', minutes: 1, machine, reps: 1, options: { cacheMb: 1 } };
+
+  it('is made of results alone: tables between the marks, ratios the right way round, plots', async () => {
+    const spread = { p50ms: 1, p90ms: 2, p99ms: 3, p999ms: 4, p9999ms: 5, maxMs: 6 };
+    const file = join(folder.path, 'all.json');
+    const outcome = [figures('gets', 200, 100), figures('size', 50, 200), figures('latency', 1, 2, spread)];
+    await writeFile(file, JSON.stringify({ ...result, outcome }));
+    const to = join(folder.path, 'published');
+    const readme = join(folder.path, 'README.md');
+    const ownReadme = await readFile(join(bench, 'README.md'), 'utf8');
+    await writeFile(readme, `${ownReadme}after`);
+    publish([file], { to, readmes: [{ path: readme, textOf: longText }] });
+    const written = await readFile(readme, 'utf8');
+    expect(written).toContain('| b random gets over all records, decoded object | 200 gets/s | 2.00x |');
+    expect(written).toContain('| f size on disk after the random load | 50.0 MB | 4.00x |');
+    expect(written.startsWith(ownReadme.slice(0, 500))).toBe(true);
+    expect(written.endsWith('after')).toBe(true);
+    expect((await readdir(to)).sort()).toEqual(['all.json', 'latency.svg', 'ratios.svg']);
+    expect(await readFile(join(to, 'latency.svg'), 'utf8')).toMatch(/^<svg[^>]*>[\s\S]*<polyline[\s\S]*<\/svg>\n$/);
+  });
+
+  it('counts as a sync what makes data durable, once each, between the marks', () => {
+    const trace = [
+      '7 fsync(3) = 0',
+      '7 openat(AT_FDCWD, "/sop-bench-mark/lone", O_RDONLY) = -1 ENOENT',
+      '7 openat(AT_FDCWD, "/a", O_RDWR|O_DSYNC <unfinished ...>',
+      '8 fdatasync(4 <unfinished ...>',
+      '7 <... openat resumed>) = 9',
+      '8 <... fdatasync resumed>) = 0',
+      '8 pwrite64(9, "x", 1, 0) = 1',
+      '8 pwrite64(8, "x", 1, 0) = 1',
+      '8 pwritev2(8, [], 1, 0, RWF_DSYNC) = 1',
+      '7 openat(AT_FDCWD, "/b", O_RDWR) = 9',
+      '7 write(9, "x", 1) = 1',
+    ];
+    expect(countSyncs(trace.join('\n'))).toEqual({
+      before: { fsync: 1 },
+      lone: { fdatasync: 1, 'pwrite64 through': 1, 'pwritev2 through': 1 },
+    });
   });
 });
