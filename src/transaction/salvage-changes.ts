@@ -26,7 +26,7 @@ import { numberedKey } from '../storage/item-run.ts';
 import type { Lost } from '../storage/salvage-report.ts';
 import { walkTree } from '../storage/salvage-trees.ts';
 import type { Segments } from '../storage/segments.ts';
-import type { EngineTransaction } from './engine-api.ts';
+import { type EngineTransaction, FOUND } from './engine-api.ts';
 
 export interface LoggedChangesOptions {
   /** Under which the changes count. */
@@ -34,6 +34,8 @@ export interface LoggedChangesOptions {
   readonly cache: ImageCache;
   readonly segments: Segments;
   readonly note: (what: Lost) => void;
+  /** Whether what the key had before may be lost: an increment of nothing would invent a value. */
+  readonly isUnknown: (storeId: number, key: Uint8Array) => boolean;
   /** False where the value is lost. */
   readonly put: (storeId: number, key: Uint8Array, cell: Uint8Array) => boolean;
 }
@@ -83,6 +85,16 @@ export class LoggedChanges {
         tx.removeRange(storeId, key, (recordFlags(word0) & RANGE_UNBOUNDED) === 0 ? cell : undefined);
         return;
       case OP_INCREMENT:
+        tx.waits = true;
+        if (this.#options.isUnknown(storeId, key) && tx.find(storeId, key, 0, key.length) !== FOUND) {
+          this.#options.note({
+            what: 'an increment of a counter that is lost',
+            store: storeId,
+            entries: 1,
+            lower: key,
+          });
+          return;
+        }
         tx.increment(storeId, key, 0, key.length, cell);
     }
   }

@@ -7,7 +7,7 @@
  *  3. Numbers go on behind all that the old one gave out: items of stores of equal keys are named by theirs.
  *  4. Damage is passed over, however much of it there is: each piece is named once, and the rest goes on.
  */
-import { readU32 } from '../base/bytes.ts';
+import { compareKeys, readU32 } from '../base/bytes.ts';
 import { InvalidArgumentError, SopError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID, MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { CELL_SEPARATE, CELL_WANTS_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
@@ -115,6 +115,8 @@ class Salvage {
   readonly #definitions = new Map<number, StoredDefinition>();
   /** Those that wait for their decision at the place in the log that was come to. */
   readonly #prepared = new PreparedSet();
+  /** Changes between what was read and what follows are lost. */
+  #isGapped = false;
   #entries = 0;
   #transactions = 0;
   #nextStoreId = FIRST_USER_STORE_ID;
@@ -134,6 +136,7 @@ class Salvage {
       const id = this.#identity();
       const log = id === undefined ? NO_LOG : readDamagedLog(this.#env, from, id, this.#note);
       const { forest, covered, isOlder } = this.#chooseRoot(log);
+      this.#isGapped = isOlder;
       target = await openTarget(
         log.batches.reduce((most, { firstNumber, count }) => Math.max(most, firstNumber + count - 1), covered),
       );
@@ -161,6 +164,18 @@ class Salvage {
 
   readonly #note = (what: Lost): void => {
     if (this.#lost.length < MOST_LOST) this.#lost.push(what);
+  };
+
+  /** Whether an entry under the key may be among what is lost. */
+  readonly #isUnknown = (storeId: number, key: Uint8Array): boolean => {
+    if (this.#isGapped) return true;
+    return this.#lost.some(({ store, entries, lower, upper }) => {
+      const order = lower === undefined ? 1 : compareKeys(key, lower);
+      if (store !== storeId || order < 0) return false;
+      // A single entry is named by its key alone.
+      if (entries === 1 && lower !== undefined && upper === undefined) return order === 0;
+      return upper === undefined || compareKeys(key, upper) < 0;
+    });
   };
 
   #withName(lost: Lost): Lost {
@@ -344,6 +359,7 @@ class Salvage {
     for (const batch of batches) {
       if (batch.firstNumber + batch.count - 1 <= covered) continue;
       if (batch.firstNumber > expected) {
+        this.#isGapped = true;
         this.#note({
           what: `transactions ${expected} to ${batch.firstNumber - 1}: the log does not hold them any more`,
         });
@@ -406,6 +422,7 @@ class Salvage {
       cache: this.#cache,
       segments: this.#segments,
       note: this.#note,
+      isUnknown: this.#isUnknown,
       put: (storeId, key, cell) => this.#put(tx, storeId, key, cell),
     });
     try {

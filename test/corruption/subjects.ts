@@ -57,6 +57,8 @@ const notes = defineStore<string, unknown>('notes');
 const files = defineStore<string, Uint8Array>('files', { values: 'separate', raw: true });
 const spilled = defineStore<number, string>('spilled');
 const gone = defineStore<number, string>('gone');
+const visits = defineStore<string, number>('visits', { counter: true });
+const tasks = defineStore<number, string>('tasks', { unique: false });
 
 class Life {
   readonly env = seededEnv(7);
@@ -233,6 +235,44 @@ async function chained(): Promise<Subject> {
   return life.subject('chained', folder, root);
 }
 
+/** Counters, items of equal keys, and transactions that wait for their decision, in a root and in the log behind it. */
+async function waiting(): Promise<Subject> {
+  const life = new Life();
+  await life.open();
+  const prepare = async (fn: (tx: Transaction) => void) => {
+    const tx = await life.db.begin('write');
+    fn(tx);
+    return tx.prepare();
+  };
+  await life.write((tx) => {
+    for (let i = 0; i < 40; i++) tx.store(visits).increment(`page ${i}`, i);
+    for (let i = 0; i < 40; i++) tx.store(tasks).add(i % 7, `task ${i}`);
+    putPeople(tx, 0, 40);
+  });
+  const early = await prepare((tx) => tx.store(people).put(personKey(800), person(800)));
+  await prepare((tx) => tx.store(tasks).add(99, 'x'.repeat(3000)));
+  await life.checkpoint();
+  await life.write((tx) => {
+    for (let i = 20; i < 60; i++) tx.store(visits).increment(`page ${i}`, 1000);
+    for (let i = 0; i < 10; i++) tx.store(tasks).add(i % 7, `later task ${i}`);
+  });
+  await life.write((tx) => {
+    for (let i = 0; i < 300; i++) tx.store(tasks).add(i % 7, `task of a run ${i} ${'y'.repeat(40)}`);
+  });
+  await early.commit();
+  await life.note();
+  await prepare((tx) => {
+    tx.store(visits).increment('page 1', 5);
+    tx.store(tasks).add(1, 'waits');
+  });
+  await life.note();
+  await life.write((tx) => tx.store(notes).put('last', 'word'));
+  const folder = life.killed();
+  const { root } = life;
+  await life.db.close();
+  return life.subject('waiting', folder, root);
+}
+
 /** Never checkpointed: all of it is in one log file. */
 async function young(): Promise<Subject> {
   const life = new Life();
@@ -295,5 +335,13 @@ export async function makeSubjects(): Promise<readonly Subject[]> {
   const versions = readdirSync(join(import.meta.dirname, '..', 'format', 'golden'));
   const goldens: Subject[] = [];
   for (const version of versions) goldens.push(await golden(version));
-  return [await closed(), await killed(), await withRuns(), await chained(), await young(), ...goldens];
+  return [
+    await closed(),
+    await killed(),
+    await withRuns(),
+    await chained(),
+    await waiting(),
+    await young(),
+    ...goldens,
+  ];
 }

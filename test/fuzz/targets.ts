@@ -3,11 +3,18 @@ import { readU16, readU32, writeU32, writeU48 } from '../../src/base/bytes.ts';
 import { crc32c } from '../../src/base/checksum.ts';
 import { keySpecDefinition } from '../../src/codec/key-spec.ts';
 import { decodeStoreDefinition, encodeStoreDefinition } from '../../src/codec/store-definition.ts';
+import { incrementedCell } from '../../src/codec/counter.ts';
+import { Footprint } from '../../src/commit/footprint.ts';
+import { decodeReads, encodeReads } from '../../src/commit/prepared-reads.ts';
+import { ReadSet } from '../../src/commit/read-set.ts';
 import {
   BATCH_HEADER_BYTES,
   BatchHeader,
   decodeBatchHeader,
   HEADER_GOOD,
+  KIND_DECIDE,
+  KIND_PREPARE,
+  KIND_RECLAIM,
   payloadChecksum,
 } from '../../src/log/batch.ts';
 import { BatchCursor } from '../../src/log/batch-cursor.ts';
@@ -19,6 +26,7 @@ import { AT } from '../../src/node/entry-cursor.ts';
 import { DatabaseFolder } from '../../src/storage/database-folder.ts';
 import { MemoryTablePool } from '../../src/storage/memory-table.ts';
 import { decodePinRow, PIN_ROW_BYTES } from '../../src/storage/pin-row.ts';
+import { decodeDecision, encodeDecision, PreparedSet, PreparedTransaction } from '../../src/storage/prepared-set.ts';
 import { decodeReclaim } from '../../src/storage/reclaim.ts';
 import { decodeRoot } from '../../src/storage/root.ts';
 import { scanImages, scanValues } from '../../src/storage/segment-scan.ts';
@@ -162,11 +170,83 @@ function replay(bytes: Uint8Array, header: BatchHeader, pool: MemoryTablePool): 
         const descriptor = bytes.slice(cursor.runStart, cursor.runStart + cursor.runLength);
         openRun({ names: names() } as never, cursor.runStoreId, descriptor, cursor.number);
       }
-      if (cursor.kind === 4) decodeReclaim(names(), bytes, cursor.payloadStart, cursor.payloadLength);
+      const { kind, payloadStart, payloadLength } = cursor;
+      if (kind === KIND_RECLAIM) decodeReclaim(names(), bytes, payloadStart, payloadLength);
+      if (kind === KIND_PREPARE) {
+        const { transactionStart, byteLength, idWriter, idCounter, number } = cursor;
+        const record = bytes.slice(transactionStart, transactionStart + byteLength);
+        readPrepared(new PreparedTransaction(idWriter, idCounter, number, record));
+      }
+      if (kind === KIND_DECIDE) decodeDecision(bytes, payloadStart, payloadLength);
     }
   } finally {
     pool.release(table);
   }
+}
+
+/** What an opening does with a transaction that waits for its decision, and a commit with what it touches. */
+function readPrepared(one: PreparedTransaction): void {
+  one.segments(names());
+  one.stores();
+  const { bytes, payloadStart, payloadLength } = one.open();
+  const { reads } = decodeReads(bytes, payloadStart, payloadLength);
+  Footprint.ofReads(reads).touchesRange(64, undefined, undefined);
+  Footprint.ofChanges(one.open()).touchesKey(64, bytes, 0, Math.min(8, bytes.length));
+}
+
+/** Transactions that wait, with counters, items and runs, and what stands in their store. */
+function waitingTargets(folder: FolderBytes): Target[] {
+  const prepared: Uint8Array[] = [];
+  const header = new BatchHeader();
+  for (const [path, bytes] of folder) {
+    if (!path.startsWith('log/')) continue;
+    for (let at = 8192; at < bytes.length; at += 4096) {
+      if (decodeBatchHeader(bytes, at, crc32c(idOf(folder)), header) !== HEADER_GOOD) continue;
+      const cursor = new BatchCursor();
+      cursor.reset(bytes.slice(at, at + header.paddedLength), 0, 1, header.count, header.directoryOffset, 'fuzz', 0);
+      while (cursor.nextTransaction()) {
+        if (cursor.kind !== KIND_PREPARE) continue;
+        prepared.push(cursor.bytes.slice(cursor.transactionStart, cursor.transactionStart + cursor.byteLength));
+      }
+    }
+  }
+  const reads = new ReadSet();
+  reads.store(64).addKey(Uint8Array.of(1, 2, 3), 0, 3);
+  reads.store(65).addRange(Uint8Array.of(1), undefined);
+  reads.rows.push({ storeId: 1, key: Uint8Array.of(5), expected: undefined, orEqual: Uint8Array.of(0, 1) });
+  const counters = new Uint8Array(17);
+  const increment = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0);
+  return [
+    {
+      name: 'prepared',
+      seeds: prepared,
+      run: (bytes) => readPrepared(new PreparedTransaction(1, 2, 3, bytes)),
+    },
+    {
+      name: 'prepared-row',
+      seeds: prepared.map((bytes) => Uint8Array.from([0, 7, 0, 0, 0, 0, 0, ...bytes])),
+      run: (bytes) => {
+        const set = new PreparedSet();
+        set.load(new Uint8Array(12), 0, 12, bytes);
+        set.segments(names());
+      },
+    },
+    {
+      name: 'prepared-reads',
+      seeds: [encodeReads(9, new Set(), names(), reads)],
+      run: (bytes) => Footprint.ofReads(decodeReads(bytes, 0, bytes.length).reads),
+    },
+    {
+      name: 'decision',
+      seeds: [encodeDecision({ writer: 1, counter: 2, isCommit: true })],
+      run: (bytes) => decodeDecision(bytes, 0, bytes.length),
+    },
+    {
+      name: 'counter-cell',
+      seeds: [counters, Uint8Array.from([2, 16, 0, ...counters])],
+      run: (bytes) => incrementedCell(bytes, 0, bytes.length, increment, 0, increment.length),
+    },
+  ];
 }
 
 /** Images that are read wherever one looks. */
@@ -337,6 +417,7 @@ async function makeTargets(): Promise<readonly Target[]> {
     ...keyTargets(),
     ...rowTargets(),
     ...logTargets(folder('chained')),
+    ...waitingTargets(folder('waiting')),
     imageTarget(folder('closed')),
     ...segmentTargets(folder('closed')),
     ...folderTargets(folder('closed')),
