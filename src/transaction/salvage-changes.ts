@@ -23,10 +23,11 @@ import {
 import { decodeHandle, HANDLE_BYTES } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { numberedKey } from '../storage/item-run.ts';
+import { FOUND } from '../storage/find-result.ts';
 import type { Lost } from '../storage/salvage-report.ts';
 import { walkTree } from '../storage/salvage-trees.ts';
 import type { Segments } from '../storage/segments.ts';
-import { type EngineTransaction, FOUND } from './engine-api.ts';
+import type { EngineTransaction } from './engine-api.ts';
 
 export interface LoggedChangesOptions {
   /** Under which the changes count. */
