@@ -18,6 +18,8 @@ import { ImageViews, LONGEST_IMAGE_BYTES } from '../node/image-layout.ts';
 import { handleFault, imageFault } from '../node/image-validate.ts';
 import { AT } from '../node/entry-cursor.ts';
 import { DatabaseFolder } from '../storage/database-folder.ts';
+import { ITEM_ID_BYTES } from '../log/placeholder.ts';
+import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { segmentFileName, Segments } from '../storage/segments.ts';
 import * as system from '../storage/system-stores.ts';
 import { ShapeStore } from '../store/shape-store.ts';
@@ -25,6 +27,7 @@ import { openEngine } from '../transaction/engine.ts';
 import type { EngineApi } from '../transaction/engine-api.ts';
 import { formatCount } from './output.ts';
 import { hex } from './dump-draw.ts';
+import { itemText, rowText } from './dump-rows.ts';
 
 const SYSTEM_NAMES: Readonly<Record<number, string>> = {
   [system.FOREST_STORE]: '(forest)',
@@ -35,6 +38,8 @@ const SYSTEM_NAMES: Readonly<Record<number, string>> = {
   [system.WRITER_STORE]: '(writers)',
   [system.PIN_STORE]: '(pins)',
   [system.DROPPED_STORE]: '(dropped stores)',
+  [system.INDEX_STATE_STORE]: '(indexes)',
+  [system.PREPARED_STORE]: '(prepared)',
 };
 /** Longer values are not drawn. */
 const MOST_SHOWN_BYTES = 64 * 1024;
@@ -59,6 +64,7 @@ export class DumpFolder {
   readonly remarks: string[] = [];
   id: Uint8Array | undefined;
   readonly #stores = new Map<number, KnownStore>();
+  readonly #indexNames = new Map<number, string>();
   #engine: EngineApi | undefined;
   #shapes: ShapeStore | undefined;
 
@@ -94,7 +100,7 @@ export class DumpFolder {
   }
 
   storeName(id: number): string {
-    return SYSTEM_NAMES[id] ?? this.#stores.get(id)?.stored.name ?? `store ${id}`;
+    return SYSTEM_NAMES[id] ?? this.#stores.get(id)?.stored.name ?? this.#indexNames.get(id) ?? `store ${id}`;
   }
 
   /** By name, or by number. */
@@ -115,6 +121,12 @@ export class DumpFolder {
   showKey(storeId: number, bytes: Uint8Array, start: number, end: number): string {
     if (start === end) return '(empty)';
     if (storeId < 64) return showSystemKey(storeId, bytes, start, end);
+    const item = this.definition(storeId)?.unique === false ? itemText(bytes, start, end) : undefined;
+    if (item === undefined) return this.#showUserKey(storeId, bytes, start, end);
+    return `${this.#showUserKey(storeId, bytes, start, end - ITEM_ID_BYTES)} ${item}`;
+  }
+
+  #showUserKey(storeId: number, bytes: Uint8Array, start: number, end: number): string {
     try {
       const key: unknown = this.spec(storeId)?.decodeKey(bytes, start, end) ?? readAnyKey(bytes, start, end);
       if (this.definition(storeId)?.key.fields === undefined) return stringifyTypedJson(key);
@@ -199,16 +211,11 @@ export class DumpFolder {
   #showSystemCell(storeId: number, bytes: Uint8Array, start: number, end: number): string {
     const isForest = storeId === system.FOREST_STORE || storeId === system.DROPPED_STORE;
     if (isForest && end - start === HANDLE_BYTES) return this.showHandle(decodeHandle(bytes, start, this.segments));
-    if (storeId === system.CATALOG_STORE) {
-      const { id, key, values, raw } = decodeStoreDefinition(bytes, start, end);
-      const fields = key.fields?.map(({ name, descending }) => (descending ? `${name} desc` : name)).join(', ');
-      return `id ${id}, key ${fields ?? 'of one value'}, ${values}${raw ? ', raw' : ''}`;
-    }
     if (storeId === system.SEGMENT_STORE && end - start === 13) {
       const kind = ['', 'images', 'values', 'run'][bytes[start] as number] ?? '?';
       return `${kind}, ${formatCount(readU48(bytes, start + 7))} of ${formatCount(readU48(bytes, start + 1))} bytes live`;
     }
-    return `0x${hex(bytes, start, end, 24)}`;
+    return rowText(storeId, bytes, start, end) ?? `0x${hex(bytes, start, end, 24)}`;
   }
 
   #readCatalog(engine: EngineApi): void {
@@ -219,6 +226,7 @@ export class DumpFolder {
       for (let step = cursor.first(); step === AT; step = cursor.next()) {
         try {
           const stored = decodeStoreDefinition(cursor.cellBytes, cursor.cellStart + 1, cursor.cellEnd);
+          for (const index of stored.indexes) this.#indexNames.set(index.id, `${stored.name}.${index.name}`);
           this.#stores.set(stored.id, { stored, spec: compileKeySpec(stored.key) });
         } catch (error) {
           this.remarks.push(`a store's definition is not readable: ${(error as Error).message}`);
@@ -237,11 +245,16 @@ function showReference(bytes: Uint8Array, at: number): string {
 
 function showSystemKey(storeId: number, bytes: Uint8Array, start: number, end: number): string {
   const digits = Buffer.from(bytes.subarray(start, end)).toString('hex');
-  if (storeId === system.CATALOG_STORE) return JSON.stringify(Buffer.from(bytes.subarray(start, end)).toString('utf8'));
+  if (storeId === system.CATALOG_STORE || storeId === system.PIN_STORE)
+    return JSON.stringify(Buffer.from(bytes.subarray(start, end)).toString('utf8'));
   if (storeId === system.SEGMENT_STORE && end - start === 8) {
     return `${digits.slice(0, 12)}-${Number.parseInt(digits.slice(12), 16)}`;
   }
-  const isId = storeId === system.FOREST_STORE || storeId === system.DROPPED_STORE;
+  if (storeId === system.PREPARED_STORE && end - start === 12) {
+    return formatTransactionId(Number.parseInt(digits.slice(0, 12), 16), Number.parseInt(digits.slice(12), 16));
+  }
+  const ids: readonly number[] = [system.FOREST_STORE, system.DROPPED_STORE, system.INDEX_STATE_STORE];
+  const isId = ids.includes(storeId);
   return isId && end - start >= 4 ? String(Number.parseInt(digits.slice(0, 8), 16)) + digits.slice(8) : digits;
 }
 

@@ -39,11 +39,11 @@ import {
 } from '../log/record.ts';
 import type { File } from '../env/env.ts';
 import { UsageError } from './command.ts';
-import { type Cell, type Drawing, hex } from './dump-draw.ts';
+import type { Cell, Drawing } from './dump-draw.ts';
 import type { DumpFolder } from './dump-folder.ts';
+import { incrementText, kindName, payloadText } from './dump-rows.ts';
 import { formatBytes, formatCount } from './output.ts';
 
-const KINDS = ['', 'user', 'freeze', 'root', 'reclaim', 'close writer', 'death'];
 const OPS: Readonly<Record<number, string>> = {
   [OP_PUT]: 'put',
   [OP_REMOVE]: 'remove',
@@ -304,15 +304,9 @@ async function drawBatch(folder: DumpFolder, drawing: Drawing, batch: SeenBatch,
     cursor.reset(batch.bytes, 0, header.firstNumber, header.count, header.directoryOffset, 'batch', header.offset);
     while (cursor.nextTransaction()) {
       const { number } = cursor;
-      const kind = KINDS[cursor.kind] ?? `kind ${cursor.kind}`;
+      const kind = kindName(cursor.kind);
       const id = `${hex48(cursor.idWriter)}/${cursor.idCounter}`;
-      add([
-        number,
-        kind,
-        '',
-        '',
-        cursor.idWriter === 0 ? describePayload(cursor) : `id ${id} ${describePayload(cursor)}`,
-      ]);
+      add([number, kind, '', '', cursor.idWriter === 0 ? payloadText(cursor) : `id ${id} ${payloadText(cursor)}`]);
       while (cursor.nextSection()) {
         const name = folder.storeName(cursor.storeId);
         for (const record of recordsOf(cursor)) add([number, '', name, record.op, showRecord(folder, record)]);
@@ -325,12 +319,6 @@ async function drawBatch(folder: DumpFolder, drawing: Drawing, batch: SeenBatch,
   }
   const rest = more === 0 ? '' : `and ${formatCount(more)} more (--limit shows more)`;
   await drawing.table('transactions', ['number', 'kind', 'store', 'change', 'content'], rows, rest);
-}
-
-function describePayload(cursor: BatchCursor): string {
-  if (cursor.payloadLength === 0) return '';
-  if (cursor.kind === KIND_ROOT && cursor.payloadLength >= 6) return `covers ${rootCovers(cursor.payload())}`;
-  return `payload ${hex(cursor.payload())}`;
 }
 
 interface SeenRecord {
@@ -373,6 +361,7 @@ function showRecord(folder: DumpFolder, record: SeenRecord): string {
       (record.flags & RANGE_UNBOUNDED) !== 0 ? 'the end' : folder.showKey(storeId, bytes, cellStart, cellEnd);
     return `${key} up to ${upper}`;
   }
+  if (record.op === OPS[OP_INCREMENT]) return `${key}  ${incrementText(bytes, cellStart, cellEnd)}`;
   const cell = record.op === OPS[OP_PUT] ? folder.showCell(storeId, bytes, cellStart, cellEnd) : '';
   return cell === '' ? key : `${key}  ${cell}`;
 }

@@ -4,12 +4,14 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Database, FormatUnsupportedError } from '../../src/index.ts';
+import { Database, defineStore, FormatUnsupportedError } from '../../src/index.ts';
+import { decideFeatures, expectFeatures } from './golden-features.ts';
 import { anything, bytes, FILES, files, PEOPLE, people, person, personKey, REMOVED, THINGS } from './golden-content.ts';
 
 const golden = join(import.meta.dirname, 'golden');
+const scratch = defineStore<string, number>('scratch');
 
-async function expectContent(db: Database): Promise<void> {
+async function expectPlain(db: Database): Promise<void> {
   await db.read(async (tx) => {
     const store = tx.store(people);
     expect(await store.count()).toBe(PEOPLE + 20 - REMOVED);
@@ -24,6 +26,11 @@ async function expectContent(db: Database): Promise<void> {
   expect((await db.stores()).map((store) => store.name)).toEqual(['anything', 'files', 'people']);
   expect((await db.verify()).problems).toEqual([]);
 }
+
+const CONTENT: Readonly<Record<string, (db: Database) => Promise<void>>> = {
+  v1: expectPlain,
+  'v1-features': expectFeatures,
+};
 
 function fingerprint(folder: string): string {
   const hash = createHash('sha256');
@@ -45,6 +52,8 @@ function inCopy(version: string, work: (folder: string) => Promise<void>): Promi
 }
 
 describe.each(readdirSync(golden))('a folder of format %s', (version) => {
+  const expectContent = CONTENT[version] as (db: Database) => Promise<void>;
+
   test('is read in place, and not a byte of it changes', async () => {
     const before = fingerprint(join(golden, version));
     const db = await Database.open(join(golden, version), { readOnly: true });
@@ -57,12 +66,13 @@ describe.each(readdirSync(golden))('a folder of format %s', (version) => {
     inCopy(version, async (folder) => {
       const db = await Database.open(folder);
       await expectContent(db);
-      await db.write((tx) => tx.store(anything).put('new', 1));
+      await db.write((tx) => tx.store(scratch).put('new', 1));
       await db.compact();
-      await db.write((tx) => tx.store(anything).remove('new'));
+      await db.drop('scratch');
       await db.close();
       const again = await Database.open(folder);
       await expectContent(again);
+      if (version === 'v1-features') await decideFeatures(again);
       await again.close();
     }));
 

@@ -87,6 +87,18 @@ describe('of a sound database', () => {
     expect(await dump('table', 'notes')).toMatch(/"b"/);
   });
 
+  test('prepared transactions, increments, items, pins and definitions are said in words', async () => {
+    const golden = join(import.meta.dirname, '..', 'format', 'golden', 'v1-features');
+    const copy = join(folder, 'features');
+    cpSync(golden, copy, { recursive: true });
+    const dumped = async (...args: string[]) => (await sop(['dump', copy, ...args])).out;
+    expect(await dumped('batch', '9')).toMatch(/ prepare .*snapshot 8, read[\s\S]*put +"second" #own number\.0/);
+    expect(await dumped('batch', '8')).toMatch(/hits +increment +"page" {2}\+2/);
+    expect(await dumped('node', 'catalog')).toMatch(/"people" .* index byCity \(65\)[\s\S]*equal keys/);
+    expect(await dumped('node', 'pins')).toMatch(/"then" .*pinned 2026-11-22T.*root covers 2/);
+    expect(await dumped('node', 'prepared')).toMatch(/prepared as number \d+, \d+ bytes/);
+  });
+
   test('what is not understood is named', async () => {
     expect((await sop(['dump', data])).err).toMatch(/root, log, batch/);
     expect((await sop(['dump', data, 'batch', 'x'])).err).toMatch(/no number/);
