@@ -14,6 +14,7 @@ import { pointContract } from './database/point.contract.ts';
 import { redefineContract } from './database/redefine.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
 import { savepointsContract } from './database/savepoints.contract.ts';
+import { surfaceContract } from './database/surface.contract.ts';
 import { transactionsContract } from './database/transactions.contract.ts';
 import { twoPhaseContract } from './database/two-phase.contract.ts';
 import { valuesContract } from './database/values.contract.ts';
@@ -32,6 +33,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     indexesContract(open);
     redefineContract(open);
     lifecycleContract(open);
+    surfaceContract(open);
     twoPhaseContract(open);
   });
 }

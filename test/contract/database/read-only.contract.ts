@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { DatabaseNotFoundError, ReadOnlyError } from '../../../src/base/errors.ts';
 import type { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
+import { DATABASE_CHANGES, expectAll } from './surface.contract.ts';
 import { KEYS_IN_ORDER, VALUES } from './samples.ts';
 
 const keys = defineStore<import('../../../src/codec/tuple.ts').KeyValue, number>('keys');
@@ -102,6 +103,9 @@ export function readOnlyContract(name: string, make: () => Promise<ReadOnlySubje
         await db.read((tx) => expect(() => tx.store(cities).clear()).toThrow(ReadOnlyError));
         expect(await db.read((tx) => tx.store(defineStore<string, string>('never')).count())).toBe(0);
       }));
+
+    test('every call that changes a database is refused', () =>
+      opened((db) => expectAll(db, DATABASE_CHANGES, 'READ_ONLY')));
 
     test('reading leaves every file as it was, and makes none', () =>
       opened(async (db, subject) => {
