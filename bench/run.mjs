@@ -173,7 +173,7 @@ async function runPlan(plan) {
       };
       writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
     }
-    if (plan.counts.length > 1) rmSync(plan.options.folder, { recursive: true, force: true });
+    if (plan.counts.length > 1) runner.removeAll(peers);
   }
   printReport({ machine, outcome });
   console.log(`\n${file}`);

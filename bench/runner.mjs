@@ -26,6 +26,11 @@ export class Runner {
     return join(this.options.folder, `${peer.family}-${data}-${this.options.count}-${this.options.seed}`);
   }
 
+  /** Removes what was loaded, and nothing else that lies in the folder. */
+  removeAll(peers) {
+    for (const peer of peers) for (const data of ['small', 'large']) remove(this.#folderOf(peer, data));
+  }
+
   /** One repetition. Answers what the child found, or `{ skipped: why }`. */
   async once(peer, work) {
     if (peer.volatile || (work.fresh && !work.keeps)) return this.#inScratch(peer, work);
