@@ -2,7 +2,7 @@
  * What a database holds, read through the engine as plain text that can be compared: for each store its entries in order,
  * each key, ride-on part and value byte by byte. Where bytes are stored (in the log, in a leaf, in a segment) leaves no trace.
  */
-import { SopError } from '../../src/base/errors.ts';
+import { CorruptionError, SopError } from '../../src/base/errors.ts';
 import { CELL_RIDE_ON, CELL_SEPARATE, cellValueStart } from '../../src/codec/cell.ts';
 import { AT, END } from '../../src/node/entry-cursor.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
@@ -24,6 +24,8 @@ export const textOf = (bytes: Uint8Array, start = 0, end: number = bytes.length)
 export function cellText(tx: EngineTransaction, bytes: Uint8Array, start: number, end: number): string {
   const flags = bytes[start] as number;
   const valueStart = cellValueStart(bytes, start);
+  // As the store floor says it of a forged cell.
+  if (valueStart > end) throw new CorruptionError('a cell ends before its value');
   const rideOn = (flags & CELL_RIDE_ON) === 0 ? '' : textOf(bytes, start + 3, valueStart);
   if ((flags & CELL_SEPARATE) === 0) return `${rideOn}|${textOf(bytes, valueStart, end)}`;
   return `${rideOn}|${textOf(tx.readValueSync(bytes, start, end))}`;

@@ -162,9 +162,9 @@ export class EngineClient {
   }
 
   /** Everything is shown as promised, unless the disk refuses to be read. */
-  #readOn(engine: EngineApi): void {
+  #readOn(engine: EngineApi, hasFailed = false): void {
     try {
-      expectContentOf(engine, this.#state());
+      expectContentOf(engine, this.#state(), hasFailed);
     } catch (error) {
       mustBeExplained(error);
     }
@@ -191,7 +191,7 @@ export class EngineClient {
   async #giveUp(): Promise<void> {
     const engine = this.#engine;
     if (engine === undefined) return;
-    this.#readOn(engine);
+    this.#readOn(engine, true);
     this.#engine = undefined;
     await engine.close().catch(mustBeExplained);
   }

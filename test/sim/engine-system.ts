@@ -147,10 +147,10 @@ export async function expectPromises(engine: EngineApi, state: OracleState<Issue
 }
 
 /** What the engine shows is what was promised. */
-export function expectContentOf(engine: EngineApi, state: OracleState<IssuedCommit>): FoundContent {
+export function expectContentOf(engine: EngineApi, state: OracleState<IssuedCommit>, hasFailed = false): FoundContent {
   const transaction = engine.begin('read');
   try {
-    return compareContent(transaction, state, new Set(engine.prepared().map((one) => one.id)));
+    return compareContent(transaction, state, new Set(engine.prepared().map((one) => one.id)), hasFailed);
   } finally {
     transaction.rollback();
   }
@@ -160,6 +160,7 @@ function compareContent(
   transaction: EngineTransaction,
   state: OracleState<IssuedCommit>,
   listed: ReadonlySet<string>,
+  hasFailed: boolean,
 ): FoundContent {
   const marks = readVersionedMarks(transaction);
   const issued = new Map(state.commits.map((one) => [one.commit.commit.id, one]));
@@ -169,7 +170,7 @@ function compareContent(
     if (commit.commit.id < 0) continue;
     const isIn = found.has(commit.commit.id);
     if (commit.isTwoPhase === true) {
-      expectWaiting(one, isIn, listed);
+      expectWaiting(one, isIn, listed, hasFailed);
       continue;
     }
     if (outcome === 'acknowledged' && !isIn) throw new Error(`commit ${commit.commit.id} was acknowledged and is gone`);

@@ -134,7 +134,10 @@ export function expectWaiting(
   { commit, outcome }: OracleCommit<IssuedCommit>,
   isIn: boolean,
   listed: ReadonlySet<string>,
+  hasFailed: boolean,
 ): void {
+  // Whether a decision on its way is in, an engine whose disk has failed can not say: the next opening does.
+  if (hasFailed && !isIn && (outcome === 'committing' || outcome === 'aborting')) return;
   const isListed = listed.has(commit.transactionId);
   const problem = isListed ? listedProblem(outcome, isIn) : missingProblem(outcome, isIn);
   if (problem !== undefined) throw new Error(`two-phase commit ${commit.commit.id} (${outcome}) ${problem}`);

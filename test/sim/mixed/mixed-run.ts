@@ -254,6 +254,8 @@ export class MixedRun {
       for (const name of isDrop ? [from] : [from, to]) tx.touched.add(`@${name}`);
       tx.touched.add(from);
       if (!isDrop) tx.state.stores.set(to, store);
+      // What was opened under the old name is void for good, also where the store gets that name back.
+      if (!isDrop) for (const [at, { name }] of tx.cursors) if (name === from) tx.cursors.delete(at);
       return 'undefined';
     };
     for (const name of [`@${from}`, `@${to}`, from]) slot.looked.add(name);
