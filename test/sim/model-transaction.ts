@@ -160,7 +160,9 @@ export class ModelTransaction {
   /** Whether a transaction committed after the snapshot touched what this one read; `coarse`: may be taken to have. */
   conflictsWith(other: CommittedTransaction): 'no' | 'coarse' | 'yes' {
     if (other.number <= this.snapshot) return 'no';
-    if (other.changes.some((change) => this.#isTouchedBy(change))) return 'yes';
+    // What a spilled transaction incremented it has read; where nothing was there, nothing came of it.
+    const isSure = (change: Change): boolean => !other.spilled || change.kind !== 'increment';
+    if (other.changes.some((change) => isSure(change) && this.#isTouchedBy(change))) return 'yes';
     const stores = new Set([...this.readKeys, ...this.readRanges].map((read) => read.store));
     const meets = other.changes.some((change) => stores.has(change.store));
     return other.spilled && meets ? 'coarse' : 'no';
