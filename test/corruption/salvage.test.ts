@@ -51,12 +51,15 @@ function missingFrom(found: Entries, expected: Entries): number {
   return expected.filter(([key, value]) => !keys.has(`${key}=${value}`)).length;
 }
 
+/** Subjects that hold two prepared transactions which nobody has decided: nobody can say whether they are to come along. */
+const WITH_WAITING: readonly string[] = ['waiting', 'golden v1-features'];
+
 describe('salvage', () => {
   it('of a sound database brings all of it along and loses nothing', async () => {
     for (const one of subjects) {
       const { report, content } = await rescue(one, one.folder);
       const undecided = report.lost.filter(({ what }) => what.includes('it has not been decided'));
-      expect(undecided.length, one.name).toBe(one.name === 'waiting' ? 2 : 0);
+      expect(undecided.length, one.name).toBe(WITH_WAITING.includes(one.name) ? 2 : 0);
       expect(report.lost.length, one.name).toBe(undecided.length);
       expect(report.olderRoot).toBe(false);
       expect([...content].sort(), one.name).toEqual([...(contentAt(one, lastNumber(one)) as Content)].sort());

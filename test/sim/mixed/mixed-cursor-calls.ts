@@ -104,7 +104,8 @@ function find(at: Placed, k: number, nearest: string | undefined): string {
     stand(at, near);
     return nearest as string;
   }
-  cursor.place = 'missed';
+  // None to the left, or to the right: it stands before, or behind, all there is.
+  cursor.place = nearest === 'less' ? 'before' : nearest === 'greater' ? 'after' : 'missed';
   cursor.position = { k, number: -1, seq: 0 };
   return 'none';
 }
