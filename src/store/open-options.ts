@@ -48,24 +48,7 @@ export interface OpenOptions extends MemoryOptions {
   readonly redis?: undefined;
 }
 
-const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof OpenOptions>([
-  'cacheBytes',
-  'tableBytes',
-  'maxSizeBytes',
-  'maxOpenTransactions',
-  'maxTransactionBytes',
-  'maxValueBytes',
-  'transactionTimeoutMs',
-  'onBackgroundError',
-  'logger',
-  'slowMs',
-  'readOnly',
-  'create',
-  'mode',
-  'redis',
-]);
-
-const MEMORY_OPTIONS: readonly string[] = [
+const MEMORY_OPTIONS: readonly (keyof MemoryOptions)[] = [
   'cacheBytes',
   'tableBytes',
   'maxSizeBytes',
@@ -78,9 +61,13 @@ const MEMORY_OPTIONS: readonly string[] = [
   'slowMs',
 ];
 
+const OPEN_OPTIONS: readonly (keyof OpenOptions)[] = [...MEMORY_OPTIONS, 'readOnly', 'create', 'mode', 'redis'];
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set(OPEN_OPTIONS);
+const KNOWN_IN_MEMORY: ReadonlySet<string> = new Set(MEMORY_OPTIONS);
+
 /** The same for a database in memory. */
 export function toMemoryOptions(folder: string, options: MemoryOptions): DatabaseOptions {
-  const other = Object.keys(options).find((name) => !MEMORY_OPTIONS.includes(name));
+  const other = Object.keys(options).find((name) => !KNOWN_IN_MEMORY.has(name));
   if (other !== undefined) {
     throw new InvalidArgumentError(
       `a database in memory has no option '${other}'; there are: ${MEMORY_OPTIONS.join(', ')}`,
