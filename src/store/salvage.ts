@@ -55,7 +55,7 @@ export async function salvageDatabase(
 }
 
 function toLosses({ lost, definitions }: FloorSalvageReport): SalvageLoss[] {
-  return lost.map(({ lower, upper, ...rest }) => {
+  return lost.map(({ key, lower = key, upper, ...rest }) => {
     const definition = rest.store === undefined ? undefined : definitions.get(rest.store);
     const show = (key: Uint8Array): string => {
       if (key.length === 0 || definition === undefined) return Buffer.from(key).toString('hex');

@@ -92,7 +92,7 @@ export class LoggedChanges {
             what: 'an increment of a counter that is lost',
             store: storeId,
             entries: 1,
-            lower: key,
+            key,
           });
           return;
         }

@@ -169,11 +169,10 @@ class Salvage {
   /** Whether an entry under the key may be among what is lost. */
   readonly #isUnknown = (storeId: number, key: Uint8Array): boolean => {
     if (this.#isGapped) return true;
-    return this.#lost.some(({ store, entries, lower, upper }) => {
-      const order = lower === undefined ? 1 : compareKeys(key, lower);
-      if (store !== storeId || order < 0) return false;
-      // A single entry is named by its key alone.
-      if (entries === 1 && lower !== undefined && upper === undefined) return order === 0;
+    return this.#lost.some(({ store, key: only, lower, upper }) => {
+      if (store !== storeId) return false;
+      if (only !== undefined) return compareKeys(key, only) === 0;
+      if (lower !== undefined && compareKeys(key, lower) < 0) return false;
       return upper === undefined || compareKeys(key, upper) < 0;
     });
   };
@@ -325,7 +324,7 @@ class Salvage {
       if (!(error instanceof SopError)) throw error;
       const { file, offset } = error.details as { file?: string; offset?: number };
       const place = { ...(file === undefined ? {} : { file }), ...(offset === undefined ? {} : { offset }) };
-      this.#note({ what: `an entry: ${error.message}`, store: storeId, entries: 1, lower: key, ...place });
+      this.#note({ what: `an entry: ${error.message}`, store: storeId, entries: 1, key, ...place });
       return false;
     }
   }

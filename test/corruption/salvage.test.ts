@@ -122,6 +122,19 @@ describe('salvage', () => {
     expect(content.size).toBeGreaterThan(2);
   });
 
+  it('makes no counter of an increment alone where the leaf with the counter is gone', async () => {
+    const one = subject('golden v1-features');
+    const [path, bytes] = [...one.folder].find(([name]) => name.endsWith('-0.seg')) as [string, Uint8Array];
+    const rotten = bytes.slice().fill(0, 20_480, 24_576);
+    const { report, content } = await rescue(one, new Map(one.folder).set(path, rotten));
+    const known = everWas(one);
+    const invented = [...content].flatMap(([storeId, entries]) =>
+      entries.filter(([key, value]) => !known.get(storeId)?.has(`${key}=${value}`)),
+    );
+    expect(invented).toEqual([]);
+    expect(report.lost.map(({ what }) => what)).toContain('an increment of a counter that is lost');
+  });
+
   it('falls back to an older root where the newest is unreadable, and says so', async () => {
     const one = subject('closed');
     const logs = [...one.folder.keys()].filter((path) => path.startsWith('log/'));
