@@ -65,6 +65,7 @@ interface OpenStore {
 interface CatalogMark {
   readonly engine: EngineSavepoint;
   readonly own: ReadonlyMap<string, CatalogEntry | undefined> | undefined;
+  readonly adopted: ReadonlyMap<string, CatalogEntry> | undefined;
 }
 
 /** A place in a transaction to come back to; see `Transaction.savepoint`. */
@@ -238,16 +239,21 @@ export class TransactionCore implements StoreHost {
 
   savepoint(): Savepoint {
     this.mustBeOpen();
-    return new Savepoint({ engine: this.engine.savepoint(), own: this.#own && new Map(this.#own) });
+    return new Savepoint({
+      engine: this.engine.savepoint(),
+      own: this.#own && new Map(this.#own),
+      adopted: this.#adopted && new Map(this.#adopted),
+    });
   }
 
   rollbackTo(savepoint: Savepoint): void {
     this.mustBeOpen();
-    const { engine, own } = Savepoint.markOf(savepoint);
+    const { engine, own, adopted } = Savepoint.markOf(savepoint);
     this.engine.rollbackTo(engine);
-    if (this.#own === undefined) return;
-    this.#own = new Map(own);
-    // Stores that were created since are no more, those that were dropped or renamed are back.
+    if (this.#own === undefined && this.#adopted === undefined) return;
+    this.#own = own && new Map(own);
+    this.#adopted = adopted && new Map(adopted);
+    // Stores that were created or adopted since are no more, those that were dropped or renamed are back.
     for (const { core, definition } of this.#open) {
       const entry = this.#find(core.name);
       const gone = entry?.stored.id !== core.storeId;
@@ -509,7 +515,7 @@ export class TransactionCore implements StoreHost {
       });
     }
     const other = this.storeWith(committed.stored.id)?.name;
-    if (other !== undefined) {
+    if (other !== undefined && other !== name) {
       throw new ConflictError(`store '${other}' was renamed '${name}' meanwhile`, { details: { store: name } });
     }
     this.#expect(committed);
