@@ -6,10 +6,12 @@
  * `load` must be called before anything else.
  */
 import { compareKeys } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
 import { createdCell, incrementedCell } from '../codec/counter.ts';
 import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
 import { decodeHandle } from '../node/handle.ts';
+import { throwCorrupt } from '../node/image-validate.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
@@ -343,7 +345,17 @@ export class SnapshotReader {
       const answer = this.find(view, snapshot, storeId, key, start, end, waits, fromTable);
       return answer === NOT_LOADED ? MISS : answer === FOUND;
     });
-    return delta === undefined ? -1 : sum + delta;
+    if (delta === undefined) return -1;
+    if (sum + delta < 0) this.#throwMiscounted(view.root, storeId);
+    return sum + delta;
+  }
+
+  /** More entries were there than the sums below say, by the log or a descent: a negative count would pass for NOT_LOADED. */
+  #throwMiscounted(root: Root, storeId: number): never {
+    const place = (this.tree(root, storeId) ?? root.forest)?.root;
+    const fault = `store ${storeId} has more entries here than the sums say`;
+    if (place === undefined) throw new CorruptionError(fault, { details: { store: storeId, fault } });
+    throwCorrupt(this.cache.reader, place.segment, place.offset, fault);
   }
 
   #countTree(
