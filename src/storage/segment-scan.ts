@@ -3,12 +3,14 @@
  *
  * The caller says where the segment ends: a crash may have left torn bytes behind what its roots name. Between what one sync
  * made durable and what follows there may be zeros up to the next 4096 bytes. Anything else that is neither an image nor a
- * value record stops the walk with `CorruptionError`: what cannot be read is never taken for dead.
+ * value record stops the walk with `CorruptionError`: what cannot be read is never taken for dead. An image's checksum is
+ * asked too: a damaged length would lead past the next image, a damaged store or key to where it is not needed.
  */
 import { alignUp, readU16, readU32 } from '../base/bytes.ts';
 import { crc32c } from '../base/checksum.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { LOG_ALIGNMENT, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../base/limits.ts';
+import { imageChecksum } from '../node/image-builder.ts';
 import { IMAGE_HEADER_BYTES, IMAGE_MAGIC, LONGEST_IMAGE_BYTES } from '../node/image-layout.ts';
 import { SEGMENT_HEADER_BYTES, type Segments } from './segments.ts';
 import { VALUE_HEADER_BYTES, VALUE_MAGIC } from './value-log.ts';
@@ -86,6 +88,8 @@ export async function scanImages(
       window.damaged(offset, 'a damaged image');
     at = await window.view(offset, length);
     if (at < 0) window.damaged(offset, 'an image cut short');
+    if (readU32(window.bytes, at + 12) !== imageChecksum(window.bytes, at, length))
+      window.damaged(offset, 'a damaged image');
     visit({
       storeId: readU32(window.bytes, at + 16),
       level: window.bytes[at + 3] as number,

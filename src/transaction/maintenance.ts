@@ -8,8 +8,9 @@
  *  1. The append right is used only for the three small records; merging blocks nobody for longer than a slice.
  *  2. A cycle that was overtaken by a recovery of the log adopts nothing.
  *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
+ *  4. Damage in a segment that compaction would empty keeps nothing else from going on: the segment stays as it is.
  */
-import { ClosedError, type SopError } from '../base/errors.ts';
+import { ClosedError, CorruptionError, type SopError } from '../base/errors.ts';
 import type { Combiner } from '../commit/combiner.ts';
 import type { Env, Timer } from '../env/env.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
@@ -82,6 +83,8 @@ export class Maintenance {
   #frozenAt = { covered: 0, logBytes: 0 };
   /** Segments that the cycle under way empties. */
   victims: ReadonlySet<number> = NO_VICTIMS;
+  /** Emptying them met damage: this opening leaves them alone. */
+  readonly #damaged = new Set<number>();
   #stopping = false;
   #spaceLoaded = false;
   #swept = false;
@@ -201,11 +204,18 @@ export class Maintenance {
   async #run(): Promise<void> {
     while (this.#wanted && !this.#stopping) {
       this.#wanted = false;
+      const damaged = this.#damaged.size;
       try {
         if (await this.#oneCycle(false)) this.#wanted = true;
       } catch (error) {
         if (this.#stopping) return;
         if (error instanceof GivenUp) {
+          this.#wanted = true;
+          continue;
+        }
+        if (this.#damaged.size > damaged) {
+          // The next try leaves out what it was about, and may succeed.
+          this.#host.backgroundError(error);
           this.#wanted = true;
           continue;
         }
@@ -238,6 +248,7 @@ export class Maintenance {
       return victims.length > 0 && host.state.space.totalBytes < before;
     } catch (error) {
       host.figures.checkpointFails(host.state.active.baseNumber, host.env.clock.monotonicMs());
+      if (error instanceof CorruptionError) for (const victim of this.victims) this.#damaged.add(victim);
       await this.#startOver();
       throw error;
     } finally {
@@ -251,7 +262,9 @@ export class Maintenance {
     if (pinned === undefined) return NO_CHOICE;
     // Changes that this cycle does not merge may refer to values in any segment.
     if (this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty) return NO_CHOICE;
-    return chooseVictims(state.space, this.#host.segmentsInUse(), COMPACTION_BUDGET_BYTES, eager, pinned);
+    const inUse = this.#host.segmentsInUse();
+    for (const segment of this.#damaged) inUse.add(segment);
+    return chooseVictims(state.space, inUse, COMPACTION_BUDGET_BYTES, eager, pinned);
   }
 
   /** Answers the number the coming root covers; undefined where there is nothing to do. */

@@ -54,6 +54,25 @@ describe('any damage', () => {
   }, 600_000);
 });
 
+describe('a forest that lies about a store with entries', () => {
+  it('ends a count in an error; a negative count was taken for "not loaded", without end', async () => {
+    for (const [lane, index] of [
+      [6, 465],
+      [44, 229],
+    ] as const) {
+      const { outcome } = await runCase(subjects, lane, index);
+      expect(outcome).toBe('forged, opened');
+    }
+  });
+});
+
+describe('an image whose header names another store', () => {
+  it('is damage to compaction too, not a thing that nobody needs', async () => {
+    const { outcome } = await runCase(subjects, 110552, 996);
+    expect(outcome).toBe('partly readable');
+  });
+});
+
 describe('a folder that has lost its log', () => {
   const without = (folder: FolderBytes, pattern: RegExp): FolderBytes =>
     new Map([...folder].filter(([path]) => !pattern.test(path)));

@@ -40,6 +40,64 @@ describe('compaction', () => {
   });
 });
 
+describe('damage in a segment that compaction would empty', () => {
+  it('is what compact() throws, once; checkpoints and writers go on', async () => {
+    const env = memoryEnv();
+    const told: unknown[] = [];
+    const engine = await openSmall(env, { onBackgroundError: (error) => told.push(error) });
+    const fill = (mark: string) =>
+      write(engine, (tx) => {
+        for (let i = 0; i < 300; i++) put(tx, `key-${String(i).padStart(4, '0')}`, mark.repeat(50));
+      });
+    await fill('a');
+    await engine.checkpoint();
+    const [first] = env.files.list(`${FOLDER}/data`).sort();
+    const path = `${FOLDER}/data/${first}`;
+    const file = env.files.open(path, { mode: 'write' });
+    // The store id of the first image.
+    file.writeSync(Uint8Array.of(77), 4096 + 16);
+    file.close();
+    await fill('b');
+    await expect(engine.compact()).rejects.toMatchObject({ code: 'CORRUPTION', details: { file: path, offset: 4096 } });
+    for (const mark of 'cdefgh') {
+      await fill(mark);
+      await engine.checkpoint();
+    }
+    expect(env.files.status(path)).toBeDefined();
+    expect(told).toEqual([]);
+    expect(keysOf(engine.begin('read')).length).toBe(300);
+    await engine.close();
+  });
+
+  it('is told in the background, where the next try leaves it out', async () => {
+    const env = memoryEnv();
+    const told: { code?: string }[] = [];
+    const options = { onBackgroundError: (error: unknown) => void told.push(error as { code?: string }) };
+    let engine = await openSmall(env, options);
+    const value = 'x'.repeat(900);
+    const round = async (mark: number) => {
+      for (let i = 0; i < 100; i++) await write(engine, (tx) => put(tx, `key-${i}`, value + mark));
+    };
+    await round(0);
+    await engine.checkpoint();
+    await round(1);
+    await engine.checkpoint();
+    // Another opening writes to another segment: all of this one is dead by and by. Its first image is already.
+    await engine.close();
+    const path = `${FOLDER}/data/${env.files.list(`${FOLDER}/data`).sort()[0]}`;
+    const file = env.files.open(path, { mode: 'write' });
+    file.writeSync(Uint8Array.of(77), 4096 + 16);
+    file.close();
+    engine = await openSmall(env, options);
+    for (let mark = 2; mark < 40; mark++) await round(mark);
+    await engine.checkpoint();
+    expect(told.map(({ code }) => code)).toEqual(['CORRUPTION']);
+    expect(engine.stats().checkpoints).toBeGreaterThan(5);
+    expect(env.files.status(path)).toBeDefined();
+    await engine.close();
+  });
+});
+
 describe('a database at its size limit', () => {
   it('takes removals, becomes smaller by them, and takes changes again', async () => {
     const env = memoryEnv();
