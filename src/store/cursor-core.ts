@@ -347,7 +347,7 @@ export class CursorCore {
       found === FOUND
         ? this.#finish(() => this.core.finishRemove(found, this.#key.bytes, this.#key.length), waits)
         : END;
-    if (step !== MISS && this.#place === ON) this.#place = GAP;
+    if (step === AT) this.#place = GAP;
     return step;
   }
 

@@ -221,6 +221,21 @@ export function cursorContract(open: OpenSubject): void {
       expect(left.map((entry) => entry.value)).toEqual(Array.from({ length: 50 }, (_, i) => `w${i * 4 + 2}`));
     });
 
+    test('removing what is not there just now leaves it where it stands', async () => {
+      const db = await filled();
+      await db.write(async (tx) => {
+        const s = tx.store(numbers);
+        const before = tx.savepoint();
+        s.put(1, 'one');
+        const cursor = s.cursor();
+        await cursor.find(1);
+        tx.rollbackTo(before);
+        expect(await cursor.remove()).toBe(false);
+        s.put(1, 'again');
+        expect([await cursor.value(), await cursor.remove(), await cursor.remove()]).toEqual(['again', true, false]);
+      });
+    });
+
     test('indexes follow what it changes', async () => {
       const { db } = await subject();
       const people = defineStore<number, { name: string }>('people', { indexes: { byName: ['name'] } as never });
