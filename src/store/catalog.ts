@@ -138,6 +138,18 @@ export class Catalog {
     return this.toEntry(nameBytes, copyBytes(cursor.cellBytes, cursor.cellStart, cursor.cellEnd));
   }
 
+  /** The name under which a transaction sees the store with this id; notes nothing. Looks through all of the catalog. */
+  nameOf(etx: EngineTransaction, id: number): string | undefined {
+    const cursor = etx.cursor(CATALOG_STORE);
+    cursor.waits = true;
+    for (let step = cursor.first(); step === AT; step = cursor.next()) {
+      const { cellBytes, cellStart, cellEnd } = cursor;
+      const stored = decodeStoreDefinition(copyBytes(cellBytes, cellStart, cellEnd), 1);
+      if (stored.id === id) return stored.name;
+    }
+    return undefined;
+  }
+
   /** As it is committed now. */
   readCommitted(nameBytes: Uint8Array): CatalogEntry | undefined {
     const row = this.#engine.readRow(CATALOG_STORE, nameBytes);

@@ -514,7 +514,8 @@ export class TransactionCore implements StoreHost {
         details: { store: name },
       });
     }
-    const other = this.storeWith(committed.stored.id)?.name;
+    const { id } = committed.stored;
+    const other = this.storeWith(id)?.name ?? this.#catalog.nameOf(this.engine, id);
     if (other !== undefined && other !== name) {
       throw new ConflictError(`store '${other}' was renamed '${name}' meanwhile`, { details: { store: name } });
     }

@@ -308,6 +308,16 @@ export function catalogContract(open: OpenSubject): void {
       expect(await db.read((reader) => reader.store('renamed').count())).toBe(2);
     });
 
+    test('a store that was renamed meanwhile is not read under its new name as of an older snapshot', async () => {
+      const { db } = await subject();
+      await db.write((tx) => tx.store(plain).put('a', 1));
+      const tx = await db.begin('write');
+      await db.rename('plain', 'renamed');
+      expect(() => tx.store(defineStore<string, number>('renamed'))).toThrow(ConflictError);
+      expect(await tx.store(plain).get('a')).toBe(1);
+      await tx.rollback();
+    });
+
     test('a store that was created meanwhile and has another name now is not created once more', async () => {
       const { db } = await subject();
       for (const renamedAtOnce of [true, false]) {
