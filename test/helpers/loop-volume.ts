@@ -7,14 +7,17 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
+  readSync,
   rmdirSync,
   rmSync,
-  statfsSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,7 +47,7 @@ export class LoopVolume {
   readonly #home: string;
   readonly #image: string;
 
-  /** With `backingBytes` the image lies in a tmpfs of that size, and has no journal to give up when that is full. */
+  /** With `backingBytes` the image lies in a tmpfs of that size, where it has room for its metadata and journal from the start. */
   constructor(sizeBytes: number, backingBytes = 0) {
     sweep();
     this.#home = mkdtempSync(join(tmpdir(), `${NAME}${process.pid}-`));
@@ -58,8 +61,9 @@ export class LoopVolume {
       if (backingBytes > 0) run('mount', '-t', 'tmpfs', '-o', `size=${backingBytes}`, 'tmpfs', this.backing);
       writeFileSync(this.#image, '');
       truncateSync(this.#image, sizeBytes);
-      const journal = backingBytes > 0 ? ['-O', '^has_journal'] : [];
-      run('mkfs.ext4', '-q', '-F', '-m', '0', ...journal, this.#image);
+      const fixed = backingBytes > 0 ? ['-b', '4096', '-N', '1024', '-J', 'size=4', '-E', 'lazy_itable_init=0'] : [];
+      run('mkfs.ext4', '-q', '-F', '-m', '0', ...fixed, this.#image);
+      if (backingBytes > 0) occupyMetadata(this.#image);
       this.mount();
     } catch (error) {
       this.dispose();
@@ -92,17 +96,51 @@ export class LoopVolume {
   }
 }
 
-/** A disk that can fail: the image has no room to grow, so that the device answers a write of any new block with an I/O error. */
+/**
+ * A disk that can fail: the image has no room to grow, so that the device answers a write of any new block with an error.
+ *
+ * Metadata and the journal have their room from the start. A file system whose metadata can not be written loses what it had
+ * answered for (seen here with an ext4 without a journal: the header of a log, written and synced before the first failure, read as
+ * zeros after it), and no database can do anything about that.
+ */
 export class FailingVolume extends LoopVolume {
   /** From now on; until `mend`. */
   fail(): void {
-    const { bavail, bsize } = statfsSync(this.backing);
-    writeFileSync(join(this.backing, 'ballast'), new Uint8Array(bavail * bsize));
+    const ballast = openSync(join(this.backing, 'ballast'), 'w');
+    const piece = new Uint8Array(4096);
+    try {
+      for (;;) writeSync(ballast, piece);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    } finally {
+      closeSync(ballast);
+    }
   }
 
   mend(): void {
     rmSync(join(this.backing, 'ballast'));
   }
+}
+
+const BLOCK = 4096;
+/** Superblock, descriptors, bitmaps and tables of inodes of a small ext4 lie in front, all groups' together. */
+const FRONT_BLOCKS = 512;
+
+/** Writes what is there over itself: a hole that is read as zeros becomes a page. */
+function occupyMetadata(image: string): void {
+  const journal = execFileSync('debugfs', ['-R', 'stat <8>', image], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const extents = [...String(journal).matchAll(/\(\d+(?:-\d+)?\):(\d+)(?:-(\d+))?/g)];
+  if (extents.length === 0) throw new Error('where the journal lies is not known');
+  const ranges = extents.map(([, first, last = first]) => [Number(first), Number(last)]);
+  const file = openSync(image, 'r+');
+  const block = new Uint8Array(BLOCK);
+  for (const [first, last] of [[0, FRONT_BLOCKS - 1], ...ranges] as [number, number][]) {
+    for (let at = first; at <= last; at++) {
+      readSync(file, block, 0, BLOCK, at * BLOCK);
+      writeSync(file, block, 0, BLOCK, at * BLOCK);
+    }
+  }
+  closeSync(file);
 }
 
 function clear(home: string): void {

@@ -1,7 +1,6 @@
 /**
- * Disks of a real kernel that fill up, and that fail. A small ext4 gives ENOSPC. An ext4 without a journal whose image lies in a full
- * tmpfs gives EIO for every write of a new block and for the syncs after it, as a dying disk does; with room in the tmpfs it works
- * again. (FUSE and nbdkit would inject errors more finely; the simulator does that for every single call.)
+ * Disks of a real kernel that fill up, and that fail. A small ext4 gives ENOSPC. An ext4 whose image lies in a full
+ * tmpfs gives errors for every write of a new block, as a dying disk does; with room in the tmpfs it works again. (FUSE and nbdkit would inject errors more finely; the simulator does that for every single call.)
  */
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -106,8 +105,7 @@ describe(`a real disk (SOP_SEED=${seed})${why === undefined ? '' : `, skipped: $
     120_000,
   );
 
-  // Open: in about half of the runs a segment reads as zeros after the device failed; see TESTING.md.
-  it.skipIf(why !== undefined || process.env.SOP_FULL === undefined)(
+  it.skipIf(why !== undefined)(
     'that fails writes and syncs: nothing answered is lost, and afterwards it opens and goes on',
     async () => {
       using volume = new FailingVolume(256 * MIB, 64 * MIB);
