@@ -169,7 +169,7 @@ export const LANES: readonly LaneRow[] = [
     name: 'mixed',
     about: 'random programs of everything the public door offers, mixed, beside a model of maps',
     every: { runs: 20_000 },
-    demand: { runs: 2_000_000 },
+    demand: { runs: 500_000 },
     run: mixed,
   },
   {
