@@ -33,6 +33,11 @@ import type { Figures } from './figures.ts';
 
 /** Live bytes that one cycle copies for compaction, about. */
 const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
+/**
+ * Images of one checkpoint die together with the next that touches as much: they get segments of their own, which are then free
+ * without copying. (A random load of a million records: 86 MB after its last checkpoint, 144 where a segment was shared.)
+ */
+const GENERATION_BYTES = 16 * 1024 * 1024;
 /** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
 const IDLE_NOTE_MS = 100;
 const IDLE_CHECKPOINT_MS = 2000;
@@ -143,6 +148,15 @@ export class Maintenance {
     await this.#cycle;
     this.#wanted = false;
     await this.#wholeCycle(false);
+    if (this.#hasCheapVictims()) await this.#wholeCycle(false);
+  }
+
+  /** What the last checkpoint left dead is nearly free to give back. */
+  #hasCheapVictims(): boolean {
+    const { victims, liveBytes } = this.#chooseVictims(false);
+    const { segments } = this.#host.state.space;
+    const bytes = victims.reduce((sum, victim) => sum + (segments.get(victim)?.totalBytes ?? 0), 0);
+    return bytes >= GENERATION_BYTES && liveBytes <= bytes / 16;
   }
 
   /** Cycles until nothing is worth rewriting. */
@@ -242,9 +256,11 @@ export class Maintenance {
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
+      if (this.#images.currentOffset >= GENERATION_BYTES) this.#images.finish();
       host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
       const ms = await this.#makeRoot(covered, victims, mustStop);
       if (victims.length > 0) host.figures.noteCompaction(victims.length, liveBytes, ms);
+      if (this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
       return victims.length > 0 && host.state.space.totalBytes < before;
     } catch (error) {
       host.figures.checkpointFails(host.state.active.baseNumber, host.env.clock.monotonicMs());
@@ -453,7 +469,8 @@ export class Maintenance {
         this.#host.backgroundError(error);
       }
     }
-    if (state.active.usedBytes < IDLE_CHECKPOINT_BYTES && state.active.allRuns().length === 0) return;
+    const hasChanges = state.active.usedBytes >= IDLE_CHECKPOINT_BYTES || state.active.allRuns().length > 0;
+    if (!hasChanges && this.#chooseVictims(false).victims.length === 0) return;
     if (quietMs < IDLE_CHECKPOINT_MS) {
       this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
       return;

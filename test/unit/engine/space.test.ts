@@ -40,6 +40,25 @@ describe('compaction', () => {
   });
 });
 
+describe('a checkpoint', () => {
+  it('gives back at once what it left dead, where hardly anything of it is to be copied', async () => {
+    const engine = await openSmall(memoryEnv(), { tableBytes: 64 * 1024 * 1024 });
+    const value = 'x'.repeat(1000);
+    for (const mark of 'abc') {
+      for (let from = 0; from < 20_000; from += 2000) {
+        await write(engine, (tx) => {
+          for (let i = from; i < from + 2000; i++) put(tx, `key-${String(i).padStart(5, '0')}`, value + mark);
+        });
+      }
+      await engine.checkpoint();
+      const { segments, live } = engine.stats().sizeBytes;
+      expect(live).toBeGreaterThan(20_000_000);
+      expect(segments).toBeLessThan(live * 1.01);
+    }
+    await engine.close();
+  });
+});
+
 describe('damage in a segment that compaction would empty', () => {
   it('is what compact() throws, once; checkpoints and writers go on', async () => {
     const env = memoryEnv();
