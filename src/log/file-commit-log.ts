@@ -330,14 +330,12 @@ export class FileCommitLog implements CommitLog {
     const { env, folder } = this.#context;
     const limit = Math.min(this.#removeBefore, this.oldestEpochNeeded(rootCovers(this.#root)));
     this.#removeBefore = 0;
-    let removed = 0;
+    // Not synced: a file that comes back after a power cut is as old as it was, and goes with the next root.
     for (const old of listEpochs(env.files, folder)) {
       if (old >= limit) break;
       env.files.remove(epochPath(folder, old));
-      removed++;
     }
     while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
-    if (removed > 0) env.files.syncFolderSync(logFolder(folder));
   }
 
   #keepRoot(root: Uint8Array | undefined): void {
