@@ -1,9 +1,11 @@
 /**
  * Makes `dist/`: what is shipped. Opening a database is mostly loading code, so each door is one file:
  *
- *   index.cjs    the engine and every public name; the only copy of the code
+ *   sop.cjs      the engine and every public name; the only copy of the code
+ *   load.cjs     loads it, from compiled code that was kept where the program wants that
+ *   index.cjs    the names for `require`
  *   index.mjs    the same names for `import`, taken from index.cjs: a program that imports and requires has one engine
- *   engine.*     the door for database builders, where src/engine.ts exists; shares index.cjs
+ *   engine.*     the door for database builders, where src/engine.ts exists; shares sop.cjs
  *   cli.mjs      the command `sop`: a few lines that have Node keep the compiled form of command.mjs between runs
  *   command.mjs  the command, complete in itself
  *   types/       the declarations, CommonJS-flavoured like the code; index.d.mts is their `import` side
@@ -15,6 +17,7 @@ import { createRequire } from 'node:module';
 import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { crc32 } from 'node:zlib';
 import { build } from 'esbuild';
 import { run, Stop, seconds } from './process.mjs';
 import { root } from './setup.mjs';
@@ -57,7 +60,7 @@ async function bundleDoors(source, out) {
   const entry = only
     ? `export * from './index.ts';`
     : names.map((name) => `export * as ${name} from './${name}.ts';`).join('\n');
-  const shared = join(out, only ? 'index.cjs' : 'sop.cjs');
+  const shared = join(out, 'sop.cjs');
   await build({
     ...common,
     ...importMeta,
@@ -65,10 +68,14 @@ async function bundleDoors(source, out) {
     format: 'cjs',
     outfile: shared,
   });
+  const load = readFileSync(join(import.meta.dirname, 'load.cjs'), 'utf8');
+  const sum = crc32(readFileSync(shared)).toString(16);
+  writeFileSync(join(out, 'load.cjs'), load.replace("BUILD = '0'", `BUILD = '${sum}'`));
   const loaded = createRequire(pathToFileURL(shared))(shared);
   for (const name of names) {
     const members = Object.keys(only ? loaded : loaded[name]).sort();
-    if (!only) writeFileSync(join(out, `${name}.cjs`), `module.exports=require('./sop.cjs').${name};\n`);
+    const part = only ? '' : `.${name}`;
+    writeFileSync(join(out, `${name}.cjs`), `module.exports = require('./load.cjs')${part};\n`);
     writeFileSync(
       join(out, `${name}.mjs`),
       `import all from './${name}.cjs';\n${members.map((member) => `export const ${member} = all.${member};`).join('\n')}\n`,

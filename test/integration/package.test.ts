@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -192,6 +192,25 @@ describe.skipIf(!hasDoor)('the package', () => {
   it('runs from a CommonJS module', async () => {
     await writeFile(join(app, 'cjs.cjs'), `const { Database, defineStore, SopError } = require('sop');\n${program}`);
     expect(await node(['cjs.cjs'], app)).toBe('Ada function\n');
+  });
+
+  it('keeps its compiled code where the program wants that, and believes no damaged copy', async () => {
+    const script = `import module from 'node:module';\nmodule.enableCompileCache('compiled');\nimport('./esm.mjs');\n`;
+    await writeFile(join(app, 'cached.mjs'), script);
+    const kept = async (): Promise<string[]> => {
+      const all = await readdir(join(app, 'compiled'), { recursive: true });
+      return all.filter((name) => /sop-[0-9a-f]+-\d+$/.test(name)).map((name) => join(app, 'compiled', name));
+    };
+    for (let i = 0; i < 2; i++) expect(await node(['cached.mjs'], app)).toBe('Ada function\n');
+    const [path, ...more] = (await kept()) as [string, ...string[]];
+    expect(more).toEqual([]);
+    const whole = await readFile(path);
+    expect(whole.length).toBeGreaterThan(100_000);
+    const damaged = Buffer.from(whole).fill(0xff, 5000, 20_000);
+    await writeFile(path, damaged);
+    expect(await node(['cached.mjs'], app)).toBe('Ada function\n');
+    expect((await readFile(path)).equals(damaged)).toBe(false);
+    expect(await node(['cached.mjs'], app)).toBe('Ada function\n');
   });
 
   it('is one engine for a program that both imports and requires it', async () => {
