@@ -28,11 +28,10 @@ import { encodeRoot } from '../storage/root.ts';
 import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
 import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
-import { chooseVictims, type VictimChoice } from '../storage/space.ts';
+import type { VictimChoice } from '../storage/space.ts';
 import type { Figures } from './figures.ts';
+import { Victims } from './victims.ts';
 
-/** Live bytes that one cycle copies for compaction, about. */
-const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
 /**
  * Images of one checkpoint die together with the next that touches as much: they get segments of their own, which are then free
  * without copying. (A random load of a million records: 86 MB after its last checkpoint, 144 where a segment was shared.)
@@ -67,8 +66,6 @@ export interface MaintenanceHost {
   backgroundError(error: unknown): void;
 }
 
-const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
-
 /** Thrown inside a cycle that must not go on. */
 class GivenUp extends Error {}
 
@@ -88,8 +85,7 @@ export class Maintenance {
   #frozenAt = { covered: 0, logBytes: 0 };
   /** Segments that the cycle under way empties. */
   victims: ReadonlySet<number> = NO_VICTIMS;
-  /** Emptying them met damage: this opening leaves them alone. */
-  readonly #damaged = new Set<number>();
+  readonly #choice: Victims;
   #stopping = false;
   #spaceLoaded = false;
   #swept = false;
@@ -101,6 +97,7 @@ export class Maintenance {
   constructor(host: MaintenanceHost, combiner: Combiner) {
     this.#host = host;
     this.#combiner = combiner;
+    this.#choice = new Victims(host);
     this.pacer = new Pacer(host.env, () => host.state.active.usedBytes / host.state.active.capacityBytes);
     this.#images = new SegmentWriter(host.factory, SEGMENT_IMAGES);
     this.#values = new SegmentWriter(host.factory, SEGMENT_VALUES);
@@ -148,15 +145,12 @@ export class Maintenance {
     await this.#cycle;
     this.#wanted = false;
     await this.#wholeCycle(false);
-    if (this.#hasCheapVictims()) await this.#wholeCycle(false);
-  }
-
-  /** What the last checkpoint left dead is nearly free to give back. */
-  #hasCheapVictims(): boolean {
-    const { victims, liveBytes } = this.#chooseVictims(false);
-    const { segments } = this.#host.state.space;
-    const bytes = victims.reduce((sum, victim) => sum + (segments.get(victim)?.totalBytes ?? 0), 0);
-    return bytes >= GENERATION_BYTES && liveBytes <= bytes / 16;
+    try {
+      if (this.#choice.areCheap()) await this.#wholeCycle(false);
+    } catch (error) {
+      // What was asked for is done.
+      if (!this.#stopping) this.#host.backgroundError(error);
+    }
   }
 
   /** Cycles until nothing is worth rewriting. */
@@ -218,7 +212,7 @@ export class Maintenance {
   async #run(): Promise<void> {
     while (this.#wanted && !this.#stopping) {
       this.#wanted = false;
-      const damaged = this.#damaged.size;
+      const { damaged } = this.#choice;
       try {
         if (await this.#oneCycle(false)) this.#wanted = true;
       } catch (error) {
@@ -227,7 +221,7 @@ export class Maintenance {
           this.#wanted = true;
           continue;
         }
-        if (this.#damaged.size > damaged) {
+        if (this.#choice.damaged > damaged) {
           // The next try leaves out what it was about, and may succeed.
           this.#host.backgroundError(error);
           this.#wanted = true;
@@ -260,11 +254,14 @@ export class Maintenance {
       host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
       const ms = await this.#makeRoot(covered, victims, mustStop);
       if (victims.length > 0) host.figures.noteCompaction(victims.length, liveBytes, ms);
-      if (this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
-      return victims.length > 0 && host.state.space.totalBytes < before;
+      const isSmaller = host.state.space.totalBytes < before;
+      // There may be something to compact now; not again where that gained nothing.
+      const mayGain = victims.length === 0 || isSmaller;
+      if (mayGain && this.#idleTimer === undefined && !this.#stopping) this.#armIdle(IDLE_NOTE_MS);
+      return victims.length > 0 && isSmaller;
     } catch (error) {
       host.figures.checkpointFails(host.state.active.baseNumber, host.env.clock.monotonicMs());
-      if (error instanceof CorruptionError) for (const victim of this.victims) this.#damaged.add(victim);
+      if (error instanceof CorruptionError) this.#choice.noteDamaged(this.victims);
       await this.#startOver();
       throw error;
     } finally {
@@ -273,14 +270,10 @@ export class Maintenance {
   }
 
   #chooseVictims(eager: boolean): VictimChoice {
-    const { state, pinnedRoots } = this.#host;
-    const pinned = pinnedRoots.segments();
-    if (pinned === undefined) return NO_CHOICE;
+    const { state } = this.#host;
     // Changes that this cycle does not merge may refer to values in any segment.
-    if (this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty) return NO_CHOICE;
-    const inUse = this.#host.segmentsInUse();
-    for (const segment of this.#damaged) inUse.add(segment);
-    return chooseVictims(state.space, inUse, COMPACTION_BUDGET_BYTES, eager, pinned);
+    const isPartial = this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty;
+    return isPartial ? { victims: [], liveBytes: 0 } : this.#choice.choose(eager);
   }
 
   /** Answers the number the coming root covers; undefined where there is nothing to do. */
@@ -470,7 +463,7 @@ export class Maintenance {
       }
     }
     const hasChanges = state.active.usedBytes >= IDLE_CHECKPOINT_BYTES || state.active.allRuns().length > 0;
-    if (!hasChanges && this.#chooseVictims(false).victims.length === 0) return;
+    if (!hasChanges && !this.#choice.areThere()) return;
     if (quietMs < IDLE_CHECKPOINT_MS) {
       this.#armIdle(IDLE_CHECKPOINT_MS - quietMs + 1);
       return;

@@ -59,6 +59,51 @@ describe('a checkpoint', () => {
   });
 });
 
+describe('an idle database', () => {
+  it('compacts what it tolerates no longer, and then leaves its files alone', async () => {
+    const real = memoryEnv();
+    let nowMs = 0;
+    let due: { atMs: number; fn: () => void }[] = [];
+    const timers = {
+      nextTurn: (fn: () => void) => real.timers.nextTurn(fn),
+      after: (delayMs: number, fn: () => void) => {
+        const timer = { atMs: nowMs + delayMs, fn };
+        due.push(timer);
+        return { cancel: () => void (due = due.filter((one) => one !== timer)) };
+      },
+    };
+    const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs };
+    const engine = await openSmall({ ...real, clock, timers }, { tableBytes: 64 * 1024 * 1024 });
+    const value = 'x'.repeat(1000);
+    const fill = (from: number, to: number, mark: string) =>
+      write(engine, (tx) => {
+        for (let i = from; i < to; i++) put(tx, `key-${String(i).padStart(5, '0')}`, value + mark);
+      });
+    await fill(0, 20_000, 'a');
+    await engine.checkpoint();
+    await fill(0, 12_000, 'b');
+    await engine.checkpoint();
+    const size = () => engine.stats().sizeBytes;
+    expect(size().dead).toBeGreaterThan(size().live * 0.5);
+    const pass = async (seconds: number): Promise<void> => {
+      for (let i = 0; i < seconds * 10; i++) {
+        nowMs += 100;
+        for (const { atMs, fn } of due.splice(0)) {
+          if (atMs <= nowMs) fn();
+          else due.push({ atMs, fn });
+        }
+        for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => real.timers.nextTurn(resolve));
+      }
+    };
+    await pass(10);
+    expect(size().dead).toBeLessThan(size().live * 0.3);
+    const { checkpoints } = engine.stats();
+    await pass(60);
+    expect(engine.stats().checkpoints).toBe(checkpoints);
+    await engine.close();
+  });
+});
+
 describe('damage in a segment that compaction would empty', () => {
   it('is what compact() throws, once; checkpoints and writers go on', async () => {
     const env = memoryEnv();
