@@ -69,7 +69,10 @@ describe('an idle database', () => {
       after: (delayMs: number, fn: () => void) => {
         const timer = { atMs: nowMs + delayMs, fn };
         due.push(timer);
-        return { cancel: () => void (due = due.filter((one) => one !== timer)) };
+        const cancel = () => {
+          due = due.filter((one) => one !== timer);
+        };
+        return { cancel };
       },
     };
     const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs };
