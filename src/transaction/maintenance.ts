@@ -30,13 +30,8 @@ import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } fr
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import type { VictimChoice } from '../storage/space.ts';
 import type { Figures } from './figures.ts';
-import { Victims } from './victims.ts';
+import { generationBytes, Victims } from './victims.ts';
 
-/**
- * Images of one checkpoint die together with the next that touches as much: they get segments of their own, which are then free
- * without copying. (A random load of a million records: 86 MB after its last checkpoint, 144 where a segment was shared.)
- */
-const GENERATION_BYTES = 16 * 1024 * 1024;
 /** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
 const IDLE_NOTE_MS = 100;
 const IDLE_CHECKPOINT_MS = 2000;
@@ -142,9 +137,7 @@ export class Maintenance {
 
   /** Everything committed before the call is in the trees when this answers. */
   async checkpoint(): Promise<void> {
-    await this.#cycle;
-    this.#wanted = false;
-    await this.#wholeCycle(false);
+    await this.#checkpointAlone();
     try {
       if (this.#choice.areCheap()) await this.#wholeCycle(false);
     } catch (error) {
@@ -153,9 +146,15 @@ export class Maintenance {
     }
   }
 
+  async #checkpointAlone(): Promise<void> {
+    await this.#cycle;
+    this.#wanted = false;
+    await this.#wholeCycle(false);
+  }
+
   /** Cycles until nothing is worth rewriting. */
   async compact(): Promise<void> {
-    await this.checkpoint();
+    await this.#checkpointAlone();
     for (let round = 0; round < 1000 && !this.#stopping; round++) {
       if (!(await this.#wholeCycle(true))) break;
     }
@@ -250,7 +249,8 @@ export class Maintenance {
       this.#endVictims(victims);
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
-      if (this.#images.currentOffset >= GENERATION_BYTES) this.#images.finish();
+      // Images of one checkpoint die together with the next that touches as much: then nothing has to be copied to free them.
+      if (this.#images.currentOffset >= generationBytes(host.state)) this.#images.finish();
       host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
       const ms = await this.#makeRoot(covered, victims, mustStop);
       if (victims.length > 0) host.figures.noteCompaction(victims.length, liveBytes, ms);

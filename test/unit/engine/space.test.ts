@@ -139,7 +139,10 @@ describe('damage in a segment that compaction would empty', () => {
   it('is told in the background, where the next try leaves it out', async () => {
     const env = memoryEnv();
     const told: { code?: string }[] = [];
-    const options = { onBackgroundError: (error: unknown) => void told.push(error as { code?: string }) };
+    const options = {
+      tableBytes: 512 * 1024,
+      onBackgroundError: (error: unknown) => void told.push(error as { code?: string }),
+    };
     let engine = await openSmall(env, options);
     const value = 'x'.repeat(900);
     const round = async (mark: number) => {
