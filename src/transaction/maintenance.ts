@@ -30,7 +30,7 @@ import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } fr
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import type { VictimChoice } from '../storage/space.ts';
 import type { Figures } from './figures.ts';
-import { generationBytes, Victims } from './victims.ts';
+import { GENERATION_BYTES, Victims } from './victims.ts';
 
 /** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
 const IDLE_NOTE_MS = 100;
@@ -250,7 +250,7 @@ export class Maintenance {
       const covered = await this.#freeze(victims.length > 0);
       if (covered === undefined) return false;
       // Images of one checkpoint die together with the next that touches as much: then nothing has to be copied to free them.
-      if (this.#images.currentOffset >= generationBytes(host.state)) this.#images.finish();
+      if (this.#images.currentOffset >= GENERATION_BYTES) this.#images.finish();
       host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
       const ms = await this.#makeRoot(covered, victims, mustStop);
       if (victims.length > 0) host.figures.noteCompaction(victims.length, liveBytes, ms);

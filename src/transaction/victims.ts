@@ -9,13 +9,9 @@ import { chooseVictims, type VictimChoice } from '../storage/space.ts';
 
 /** Live bytes that one cycle copies for compaction, about. */
 const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
-const USUAL_GENERATION_BYTES = 16 * 1024 * 1024;
-const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
-
 /** A segment so long is not shared with the next checkpoint, and giving back so much is worth a cycle of its own. */
-export function generationBytes({ active }: DatabaseState): number {
-  return Math.min(USUAL_GENERATION_BYTES, active.capacityBytes / 4);
-}
+export const GENERATION_BYTES = 16 * 1024 * 1024;
+const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
 
 export interface VictimsHost {
   readonly state: DatabaseState;
@@ -56,7 +52,7 @@ export class Victims {
     const { victims, liveBytes } = this.choose(false);
     const { segments } = this.#host.state.space;
     const bytes = victims.reduce((sum, victim) => sum + (segments.get(victim)?.totalBytes ?? 0), 0);
-    return bytes >= generationBytes(this.#host.state) && liveBytes <= bytes / 16;
+    return bytes >= GENERATION_BYTES && liveBytes <= bytes / 16;
   }
 
   /** Whether there is more dead than is tolerated. */

@@ -50,7 +50,7 @@ it('a value past its limit is refused however it is stored, and what there was s
 });
 
 it('a database that has reached its size refuses what would grow it, by name, and takes it after a removal', async () => {
-  const db = await Database.memory({ maxSizeBytes: 300_000, tableBytes: 64 * 1024 });
+  const db = await Database.memory({ maxSizeBytes: 300_000, tableBytes: 1024 * 1024 });
   const fill = (key: string) => db.write((tx) => void tx.store(notes).put(key, 'x'.repeat(20_000)));
   let full: unknown;
   for (let i = 0; i < 100 && full === undefined; i++) await fill(`${i}`).catch((error: unknown) => (full = error));
