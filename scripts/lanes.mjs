@@ -14,11 +14,12 @@
  * `seconds` is what the lane may take at most on two cores; it is stopped and counts as failed beyond it. Together they stay
  * well under forty minutes.
  */
+const seed = process.env.SOP_SEED ?? '1';
 const seeded = (name, seconds, about, ...more) => ({
   name,
   about,
   seconds,
-  node: ['test/lanes/run.ts', name, '--seed', process.env.SOP_SEED ?? '1', ...more],
+  node: ['test/lanes/run.ts', name, '--seed', seed, ...more],
 });
 
 export const lanes = [
@@ -28,7 +29,7 @@ export const lanes = [
     about: 'memory tables, write buffers and layers against versioned sorted maps, 7,000 lives of the layers',
     seconds: 600,
     vitest: ['test/unit/storage'],
-    env: { SOP_RUNS: '12', SOP_SEED: process.env.SOP_SEED ?? '1' },
+    env: { SOP_RUNS: '12', SOP_SEED: seed },
   },
   seeded('engine-crash', 900, '5,000 crash points and 100,000 states of the engine, second crashes included'),
   seeded('engine-model', 900, '8,000 random runs of the engine beside a sequential model with versions'),
@@ -44,7 +45,7 @@ export const lanes = [
     about: 'what is readable of 1,200 damaged databases, rescued: nothing invented, every loss named',
     seconds: 300,
     vitest: ['test/corruption/salvage.test.ts'],
-    env: { SOP_RUNS: '10', SOP_SEED: process.env.SOP_SEED ?? '1' },
+    env: { SOP_RUNS: '10', SOP_SEED: seed },
   },
   {
     name: 'epoch-model',

@@ -30,7 +30,7 @@ import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } fr
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import type { VictimChoice } from '../storage/space.ts';
 import type { Figures } from './figures.ts';
-import { GENERATION_BYTES, Victims } from './victims.ts';
+import { GENERATION_BYTES, NO_CHOICE, Victims } from './victims.ts';
 
 /** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
 const IDLE_NOTE_MS = 100;
@@ -273,7 +273,7 @@ export class Maintenance {
     const { state } = this.#host;
     // Changes that this cycle does not merge may refer to values in any segment.
     const isPartial = this.#swept && state.frozen.length >= MAX_FROZEN && !state.active.isEmpty;
-    return isPartial ? { victims: [], liveBytes: 0 } : this.#choice.choose(eager);
+    return isPartial ? NO_CHOICE : this.#choice.choose(eager);
   }
 
   /** Answers the number the coming root covers; undefined where there is nothing to do. */

@@ -11,7 +11,7 @@ import { chooseVictims, type VictimChoice } from '../storage/space.ts';
 const COMPACTION_BUDGET_BYTES = 32 * 1024 * 1024;
 /** A segment so long is not shared with the next checkpoint, and giving back so much is worth a cycle of its own. */
 export const GENERATION_BYTES = 16 * 1024 * 1024;
-const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
+export const NO_CHOICE: VictimChoice = { victims: [], liveBytes: 0 };
 
 export interface VictimsHost {
   readonly state: DatabaseState;
