@@ -17,9 +17,9 @@
  */
 import { OP_NOOP, OP_RANGE_REMOVE } from '../log/record.ts';
 import { NODE_ENTRIES, NODE_SHIFT } from './index-nodes.ts';
-import { filterHash, filterHashIn } from './point-filter.ts';
+import { filterHash, filterHashIn, type PointFilter } from './point-filter.ts';
 import { RangeRemovals } from './range-removals.ts';
-import { headOf, RecordSearch } from './record-search.ts';
+import { FILTER_EMPTY, headOf, RecordSearch } from './record-search.ts';
 
 /** Ordered records of one store; reading is inherited. One writer; readers between its calls. */
 export class RecordIndex extends RecordSearch {
@@ -42,6 +42,7 @@ export class RecordIndex extends RecordSearch {
     this.newestRelative = -1;
     this.removals = undefined;
     this.overRuns = false;
+    this.unfiltered = FILTER_EMPTY;
     this.#appending = true;
     this.#spineVersion = -1;
     this.#hotLeaf = 0;
@@ -67,15 +68,22 @@ export class RecordIndex extends RecordSearch {
     const version = words[address + 2] as number;
     if (this.linked) words[address + 3] = 0;
     if (version > this.newestRelative) this.newestRelative = version;
-    if (this.filter !== undefined) {
-      this.filter.add(filterHashIn(filterHash(bytes, start, end), this.filterSeed));
-    }
+    if (this.filter !== undefined && this.unfiltered !== FILTER_EMPTY)
+      this.#addToFilter(this.filter, bytes, start, end);
     if (this.root === 0) {
       this.#plant(address, bytes, start, end);
       return 0;
     }
     if (this.#appending && this.#append(address, bytes, start, end, version)) return 0;
+    if (this.filter !== undefined && this.unfiltered !== 0) {
+      if (this.unfiltered === FILTER_EMPTY) this.#addToFilter(this.filter, bytes, start, end);
+      this.fillFilter(this.filter);
+    }
     return this.#insertInside(address, bytes, start, end, version);
+  }
+
+  #addToFilter(filter: PointFilter, bytes: Uint8Array, start: number, end: number): void {
+    filter.add(filterHashIn(filterHash(bytes, start, end), this.filterSeed));
   }
 
   #plant(address: number, bytes: Uint8Array, start: number, end: number): void {

@@ -3,7 +3,7 @@ import { compareKeys } from '../../../src/base/bytes.ts';
 import { OP_PUT, OP_RANGE_REMOVE, OP_REMOVE, RANGE_UNBOUNDED } from '../../../src/log/record.ts';
 import { AT, END } from '../../../src/node/entry-cursor.ts';
 import { IndexNodes } from '../../../src/storage/index-nodes.ts';
-import { PointFilter } from '../../../src/storage/point-filter.ts';
+import { filterHash, PointFilter } from '../../../src/storage/point-filter.ts';
 import { RecordArena } from '../../../src/storage/record-arena.ts';
 import { RecordIndex } from '../../../src/storage/record-index.ts';
 import { Chance, KeySource, Model, type ModelEntry, RUNS, SEED, within } from './model.ts';
@@ -193,6 +193,29 @@ describe(`the record index (SOP_SEED=${SEED})`, () => {
     expect(fixture.index.newestInRange(new Uint8Array([1, 2, 3, 0, 16]), new Uint8Array([1, 2, 3, 0, 17]))).toBe(
       BASE + 17,
     );
+  });
+
+  it('gives its filter every key of a sorted load, once somebody asks, whatever comes in between', () => {
+    for (let run = 0; run < 20 * RUNS; run++) {
+      const chance = new Chance(SEED + run);
+      const fixture = new Fixture(true);
+      const { filter } = fixture.index;
+      const keyOf = (i: number): Uint8Array => new Uint8Array([1, i >>> 8, i]);
+      for (let i = 0; i < 3000; i++) fixture.write(keyOf(2 * i), new Uint8Array(0), BASE + 1);
+      expect(filter?.words.every((word) => word === 0)).toBe(true);
+      for (let step = 0; step < 400; step++) {
+        const key = keyOf(chance.below(6100));
+        if (chance.one(2)) fixture.write(key, new Uint8Array(0), BASE + 2);
+        for (const asked of [key, keyOf(chance.below(6100)), chance.pick(fixture.keys)]) {
+          const isThere = fixture.model.newest(asked, Infinity) !== undefined;
+          expect(fixture.index.find(asked, 0, 3, 9) !== 0).toBe(isThere);
+        }
+      }
+      for (const key of fixture.keys) {
+        expect(fixture.index.mayTell(filterHash(key, 0, 3))).toBe(true);
+        expect(fixture.index.find(key, 0, 3, 9)).not.toBe(0);
+      }
+    }
   });
 
   it('lets a cursor go on while keys are inserted around it', () => {
