@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/checksum.ts';
+import { CopySource, copyInto } from '../base/copy.ts';
 import { IMAGE_TARGET_BYTES, MAX_KEY_BYTES } from '../base/limits.ts';
 import { entryHash, hashEntry } from './entry-hash.ts';
 import {
@@ -55,6 +56,8 @@ export class ImageBuilder {
   readonly marks = new Int32Array(MAX_STAGED);
   readonly hashLow = new Uint32Array(MAX_STAGED);
   readonly hashHigh = new Uint32Array(MAX_STAGED);
+  readonly #keySource = new CopySource();
+  readonly #cellSource = new CopySource();
   /** Lowest and highest staged version; infinite where nothing is staged. */
   lowest = Number.POSITIVE_INFINITY;
   highest = Number.NEGATIVE_INFINITY;
@@ -67,6 +70,12 @@ export class ImageBuilder {
     this.count = 0;
     this.lowest = Number.POSITIVE_INFINITY;
     this.highest = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Keeps nothing alive that entries were copied from. */
+  forgetSources(): void {
+    this.#keySource.forget();
+    this.#cellSource.forget();
   }
 
   get heldBytes(): number {
@@ -143,8 +152,8 @@ export class ImageBuilder {
     }
     if (keysEnd + SLACK_BYTES > this.keys.length) this.#growKeys(keysEnd);
     if (cellsEnd > this.cells.length) this.#growCells(cellsEnd);
-    copyBytes(key, keyStart, keyEnd, this.keys, keyAt);
-    copyBytes(cell, cellStart, cellEnd, this.cells, cellAt);
+    copyInto(this.#keySource, key, keyStart, keyEnd, this.keys, this.keysData, keyAt);
+    copyInto(this.#cellSource, cell, cellStart, cellEnd, this.cells, this.cellsData, cellAt);
     this.keyStarts[index + 1] = keysEnd;
     this.cellStarts[index + 1] = cellsEnd;
     this.versions[index] = version;

@@ -11,6 +11,7 @@
  * Words are read in the machine's order; every platform Node runs on is little-endian, as the log is.
  */
 import { assert } from '../base/assert.ts';
+import { CopySource, copyInto, viewOf } from '../base/copy.ts';
 import { RECORD_WORDS, recordWord0, recordWords } from '../log/record.ts';
 
 /** The first address handed out. */
@@ -21,6 +22,9 @@ const EMPTY = new Uint8Array(0);
 export class RecordArena {
   bytes: Uint8Array;
   words: Uint32Array;
+  #view: DataView;
+  readonly #keySource = new CopySource();
+  readonly #cellSource = new CopySource();
   usedWords = FIRST_ADDRESS;
   readonly growable: boolean;
 
@@ -29,6 +33,7 @@ export class RecordArena {
     assert(buffer.byteLength >= 64 && buffer.byteLength % 4 === 0, 'an arena is whole words');
     this.bytes = new Uint8Array(buffer);
     this.words = new Uint32Array(buffer);
+    this.#view = viewOf(this.bytes);
     this.growable = growable;
   }
 
@@ -59,9 +64,9 @@ export class RecordArena {
     const keyLength = keyEnd - keyStart;
     const cellLength = cellEnd - cellStart;
     const address = this.reserve(recordWords(keyLength, cellLength));
-    copyBytes(key, keyStart, keyEnd, this.bytes, (address + RECORD_WORDS) * 4);
+    copyInto(this.#keySource, key, keyStart, keyEnd, this.bytes, this.#view, (address + RECORD_WORDS) * 4);
     const cellAt = (address + RECORD_WORDS + ((keyLength + 3) >>> 2)) * 4;
-    copyBytes(cell, cellStart, cellEnd, this.bytes, cellAt);
+    copyInto(this.#cellSource, cell, cellStart, cellEnd, this.bytes, this.#view, cellAt);
     this.finish(address, op, flags, keyLength, cellLength);
     return address;
   }
@@ -149,16 +154,8 @@ export class RecordArena {
     bytes.set(this.usedWords * 4 === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.usedWords * 4));
     this.bytes = bytes;
     this.words = new Uint32Array(buffer);
+    this.#view = viewOf(bytes);
   }
-}
-
-/** Short pieces byte by byte: a call into the engine's memcpy and a subarray cost more than 64 byte moves. */
-function copyBytes(from: Uint8Array, start: number, end: number, into: Uint8Array, at: number): void {
-  if (end - start > 96) {
-    into.set(from.subarray(start, end), at);
-    return;
-  }
-  for (let i = start, j = at; i < end; i++, j++) into[j] = from[i] as number;
 }
 
 /** For records that carry no cell. */

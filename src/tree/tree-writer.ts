@@ -337,8 +337,10 @@ export class TreeWriter {
     if (this.#isReleased) return;
     this.#isReleased = true;
     let heldBytes = 0;
-    for (const { older, newer, spare } of this.#levels)
+    for (const { older, newer, spare } of this.#levels) {
       heldBytes += older.heldBytes + newer.heldBytes + spare.heldBytes;
+      for (const builder of [older, newer, spare]) builder.forgetSources();
+    }
     if (workbenches.length < KEPT_WORKBENCHES && heldBytes < LARGEST_WORKBENCH_BYTES) workbenches.push(this.#bench);
   }
 
