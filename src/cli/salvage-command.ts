@@ -30,19 +30,27 @@ export const salvageCommand: Command = {
     for (const loss of report.lost) await out.line(describe(loss));
     if (report.olderRoot)
       await out.line(`the newest root could not be read; trees are as of number ${report.rootNumber}`);
-    const what = `${formatCount(report.entries)} entries of trees and ${formatCount(report.transactions)} transactions of the log`;
-    const verdict = report.lost.length === 0 ? 'nothing is lost' : `${formatCount(report.lost.length)} pieces are lost`;
+    const entries = countOf(report.entries, 'entry', 'entries');
+    const what = `${entries} of trees and ${countOf(report.transactions, 'transaction', 'transactions')} of the log`;
+    const lost = countOf(report.lost.length, 'piece is', 'pieces are');
+    const verdict = report.lost.length === 0 ? 'nothing is lost' : `${lost} lost`;
     await out.line(`${what} are in ${to} after ${formatDuration(progress.elapsedMs)}; ${verdict}`);
     return report.lost.length === 0 ? EXIT_DONE : EXIT_DAMAGE;
   },
 };
 
+function countOf(count: number, one: string, many: string): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
 function describe(loss: SalvageLoss): string {
-  const { what, file, offset, store, name, entries, lower, upper } = loss;
+  const { what, file, offset, store, name, entries, key, lower, upper } = loss;
   const parts = [`lost: ${what}`];
-  if (file !== undefined) parts.push(`${file}${offset === undefined ? '' : ` at ${offset}`}`);
+  // Many messages name the place themselves.
+  if (file !== undefined && !what.includes(file)) parts.push(`${file}${offset === undefined ? '' : ` at ${offset}`}`);
   if (store !== undefined) parts.push(name === undefined ? `store ${store}` : `store '${name}'`);
-  if (entries !== undefined) parts.push(`${formatCount(entries)} entries`);
+  if (entries !== undefined) parts.push(countOf(entries, 'entry', 'entries'));
+  if (key !== undefined) parts.push(`key ${key}`);
   if (lower !== undefined)
     parts.push(`keys from ${lower === '' ? 'the first' : lower}${upper === undefined ? '' : ` to ${upper}`}`);
   return parts.join('; ');

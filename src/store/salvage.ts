@@ -1,8 +1,12 @@
 /** Salvage as programs see it: losses with keys that people can read. */
 import { compileKeySpec } from '../codec/key-spec.ts';
+import type { StoredDefinition } from '../codec/store-definition.ts';
 import { stringifyTypedJson } from '../codec/typed-json.ts';
 import type { Env } from '../env/env.ts';
 import { type FloorSalvageReport, salvage, type SalvageProgress } from '../transaction/salvage.ts';
+
+/** A number has eight bytes behind its first, an identifier sixteen. */
+const MOST_ZEROS = 16;
 
 /** Options of `Database.salvage`. */
 export interface SalvageOptions {
@@ -22,6 +26,8 @@ export interface SalvageLoss {
   readonly name?: string;
   /** Entries that are gone, as far as what points at them says. */
   readonly entries?: number;
+  /** The only key that is gone, where that is known, as typed JSON, or as hexadecimal bytes where that can not be told. */
+  readonly key?: string;
   /** The first key that may be gone, as typed JSON, or as hexadecimal bytes where that can not be told; '' is no bound. */
   readonly lower?: string;
   /** The first key behind; left out where there is no bound. */
@@ -55,17 +61,32 @@ export async function salvageDatabase(
 }
 
 function toLosses({ lost, definitions }: FloorSalvageReport): SalvageLoss[] {
-  return lost.map(({ key, lower = key, upper, ...rest }) => {
+  return lost.map(({ key, lower, upper, ...rest }) => {
     const definition = rest.store === undefined ? undefined : definitions.get(rest.store);
-    const show = (key: Uint8Array): string => {
-      if (key.length === 0 || definition === undefined) return Buffer.from(key).toString('hex');
-      try {
-        return stringifyTypedJson(compileKeySpec({ ...definition.key, rideOn: [] }).decodeKey(key, 0, key.length));
-      } catch {
-        // A separator is the beginning of a key.
-        return Buffer.from(key).toString('hex');
-      }
-    };
-    return { ...rest, ...(lower && { lower: show(lower) }), ...(upper && { upper: show(upper) }) };
+    const shown: { key?: string; lower?: string; upper?: string } = {};
+    if (key !== undefined) shown.key = showKey(key, definition);
+    if (lower !== undefined) shown.lower = showKey(lower, definition);
+    if (upper !== undefined) shown.upper = showKey(upper, definition);
+    return { ...rest, ...shown };
   });
+}
+
+/**
+ * The first key at or behind these bytes. What separates two leaves is the beginning of a key only; no bytes lie between it and
+ * itself with a zero more, so with the fewest zeros that make it a key it is that key.
+ */
+function showKey(bytes: Uint8Array, definition: StoredDefinition | undefined): string {
+  if (bytes.length > 0 && definition !== undefined) {
+    const spec = compileKeySpec({ ...definition.key, rideOn: [] });
+    const padded = new Uint8Array(bytes.length + MOST_ZEROS);
+    padded.set(bytes);
+    for (let end = bytes.length; end <= padded.length; end++) {
+      try {
+        return stringifyTypedJson(spec.decodeKey(padded, 0, end));
+      } catch {
+        // Not a key yet.
+      }
+    }
+  }
+  return Buffer.from(bytes).toString('hex');
 }

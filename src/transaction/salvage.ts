@@ -87,6 +87,9 @@ export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvag
   if (new DatabaseFolder(env, to).readIdentity() !== undefined) {
     throw new InvalidArgumentError(`${to} holds a database already; salvage writes into a new folder`);
   }
+  if (env.files.status(to) !== undefined && env.files.list(to).some((name) => name !== 'lock')) {
+    throw new InvalidArgumentError(`${to} is not empty; salvage writes into a new folder`);
+  }
   return found.run(async (covered) => {
     await createAt(env, to, covered);
     return openEngine(env, { folder: to });
