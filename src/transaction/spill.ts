@@ -142,9 +142,20 @@ export class StoreSpill {
     return [0, taken];
   }
 
+  /** All of it, or nothing: then it throws. */
   #write(entries: EntryCursor): SpilledRun | undefined {
+    const writer = new SegmentWriter(this.#context.factory, SEGMENT_RUN, Number.POSITIVE_INFINITY);
+    try {
+      return this.#writeTo(writer, entries);
+    } catch (error) {
+      // Its file takes room that may be missing.
+      this.#remove(writer, writer.written).catch(() => {});
+      throw error;
+    }
+  }
+
+  #writeTo(writer: SegmentWriter, entries: EntryCursor): SpilledRun | undefined {
     const { cache, factory, runs } = this.#context;
-    const writer = new SegmentWriter(factory, SEGMENT_RUN, Number.POSITIVE_INFINITY);
     const builder = new TreeBuilder({ storeId: this.#storeId, sink: writer, names: cache.names, tombstones: true });
     let first: Uint8Array | undefined;
     const last = new KeyKeeper();
@@ -172,11 +183,17 @@ export class StoreSpill {
     this.#drop(one).catch(() => {});
   }
 
-  async #drop({ run, writer }: SpilledRun): Promise<void> {
+  #drop({ run, writer }: SpilledRun): Promise<void> {
+    return this.#remove(writer, [run.tree.root.segment]);
+  }
+
+  async #remove(writer: SegmentWriter, files: readonly number[]): Promise<void> {
     const { cache, factory } = this.#context;
     await writer.close();
-    cache.forget(run.tree.root.segment);
-    factory.segments.removeFile(run.tree.root.segment);
+    for (const file of files) {
+      cache.forget(file);
+      factory.segments.removeFile(file);
+    }
   }
 }
 

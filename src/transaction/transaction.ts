@@ -382,8 +382,18 @@ export class Transaction implements EngineTransaction {
     const changes = this.#mustChangesOf(storeId, lower?.length ?? 0, bytes);
     changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
     // Afterwards: a range removal takes back the removals of single keys before it.
-    if (changes.spill !== undefined) removeSpilled(changes, changes.spill, lower, upper);
+    if (changes.spill !== undefined) this.#removeSpilled(changes, changes.spill, lower, upper);
     this.#changed(bytes);
+  }
+
+  /** Reads the runs: a disk that refuses that leaves half of a removal, which must not be committed. */
+  #removeSpilled(changes: StoreChanges, spill: StoreSpill, lower?: Uint8Array, upper?: Uint8Array): void {
+    try {
+      removeSpilled(changes, spill, lower, upper);
+    } catch (error) {
+      this.rollback(error);
+      throw error;
+    }
   }
 
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
@@ -423,12 +433,15 @@ export class Transaction implements EngineTransaction {
       this.#settleIncrements(changes);
       changes.spill ??= this.#newSpill(changes.storeId, changes.buffer.numbered);
       const { buffer } = changes;
+      let rest = buffer;
       if (this.#savepoints?.holdBuffer(changes) === true) {
-        changes.buffer = this.#host.buffers.acquire(changes.storeId);
-        changes.buffer.numbered = buffer.numbered;
+        rest = this.#host.buffers.acquire(changes.storeId);
+        rest.numbered = buffer.numbered;
       }
       this.#host.figures.noteSpill(buffer.sectionLength);
-      changes.spill.spill(buffer, changes.buffer, this.#savepoints === undefined);
+      changes.spill.spill(buffer, rest, this.#savepoints === undefined);
+      // Not before: where the disk refuses the run, the changes stay where they are.
+      changes.buffer = rest;
     }
   }
 

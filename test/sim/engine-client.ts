@@ -3,6 +3,7 @@
  * again where it must, and holds the engine to what its errors say: "refused" is never seen, "unknown" is asked about.
  */
 import {
+  ConflictError,
   DatabaseFailedError,
   DatabaseLockedError,
   DiskFullError,
@@ -15,7 +16,7 @@ import type { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import type { SeededRandom } from '../../src/env/simulated-random.ts';
 import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.ts';
 import { openEngine } from '../../src/transaction/engine.ts';
-import { applyTo, drawCommit, type ModelCommit } from '../helpers/engine-model.ts';
+import { applyTo, drawCommit, mayRead, type ModelCommit } from '../helpers/engine-model.ts';
 import { backUpOnce } from './backup-system.ts';
 import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
@@ -109,13 +110,13 @@ export class EngineClient {
     const transactionId = transaction.id;
     const ticket = oracle.started({ commit, transactionId });
     try {
-      applyTo(transaction, commit);
+      applyTo(transaction, commit, true);
       oracle.acknowledged(ticket, await transaction.commit());
     } catch (error) {
       if (error instanceof OutcomeUnknownError) this.#unknown.push({ ticket, transactionId });
       else if (error instanceof SopError) oracle.refused(ticket);
       transaction.rollback();
-      if (!isHeldBack(error)) throw error;
+      if (!isHeldBack(error) && !(mayRead(commit) && error instanceof ConflictError)) throw error;
     }
   }
 
@@ -125,7 +126,7 @@ export class EngineClient {
     const transaction = this.#api.begin('write');
     const ticket = oracle.started({ commit, transactionId: transaction.id });
     try {
-      applyTo(transaction, commit);
+      applyTo(transaction, commit, true);
     } finally {
       transaction.rollback();
       oracle.refused(ticket);

@@ -8,6 +8,7 @@ import { WriteBuffer } from '../../src/storage/write-buffer.ts';
 import { CursorCore } from '../../src/store/cursor-core.ts';
 import { StoreIndexes } from '../../src/store/store-indexes.ts';
 import { TransactionCore } from '../../src/store/transaction-core.ts';
+import { Savepoints } from '../../src/transaction/savepoints.ts';
 import { StoreSpill } from '../../src/transaction/spill.ts';
 import { Transaction } from '../../src/transaction/transaction.ts';
 import { PendingChange } from '../../src/tree/pending-change.ts';
@@ -50,6 +51,46 @@ export const FEATURE_BUGS: readonly PlantedBug[] = [
     name: 'rollbackTo keeps the runs that were spilled since',
     lane: 'mixed',
     plant: (undo) => undo.method(StoreSpill.prototype, 'rollbackTo', () => () => {}),
+  },
+  {
+    name: 'a savepoint does not keep the buffer that is spilled behind it',
+    lane: 'crash',
+    plant: (undo) => undo.method(Savepoints.prototype, 'holdBuffer', () => () => false),
+  },
+  {
+    name: 'rollbackTo drops the runs that were spilled before',
+    lane: 'crash',
+    plant: (undo) =>
+      undo.method(StoreSpill.prototype, 'rollbackTo', (original) => {
+        return function (this: StoreSpill): void {
+          original.call(this, []);
+        };
+      }),
+  },
+  {
+    name: 'rollbackTo takes back the changes of all stores but one',
+    lane: 'crash',
+    plant: (undo) =>
+      undo.method(Savepoints.prototype, 'rollbackTo', (original) => {
+        return function (this: Savepoints, ...[place, changes]: Parameters<Savepoints['rollbackTo']>): number {
+          return original.call(this, place, changes.slice(1));
+        };
+      }),
+  },
+  {
+    name: 'behind a savepoint a spill that the disk refuses loses the changes',
+    lane: 'faults',
+    plant: (undo) =>
+      undo.method(StoreSpill.prototype, 'spill', (original) => {
+        return function (this: StoreSpill, ...[buffer, rest, mayMerge]: Parameters<StoreSpill['spill']>): void {
+          try {
+            original.call(this, buffer, rest, mayMerge);
+          } catch (error) {
+            if (rest !== buffer) buffer.reset();
+            throw error;
+          }
+        };
+      }),
   },
   {
     name: 'a hot row is answered although a table hides it',

@@ -57,7 +57,9 @@ export class TwoPhase {
     const { keys, longest } = this.#life;
     const drawn = drawCommit(id, this.#random, keys, longest);
     // Few operations: most of what the others do goes on beside it.
-    const commit = { id, operations: drawn.operations.filter((one) => one.kind !== 'clear').slice(0, 2) };
+    const operations = drawn.operations.filter((one) => one.kind !== 'clear').slice(0, 2);
+    const detours = (drawn.detours ?? []).map((one) => ({ ...one, at: Math.min(one.at, operations.length) }));
+    const commit = { id, operations, detours };
     const transaction = engine.begin('write');
     const transactionId = transaction.id;
     const reads = this.#read(transaction);

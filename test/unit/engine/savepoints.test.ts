@@ -1,6 +1,8 @@
 /** Savepoints of transactions that spill: what was spilled before stays, what came after goes. */
 import { expect, it } from 'vitest';
+import { DiskFullError, IoError, TransactionEndedError } from '../../../src/base/errors.ts';
 import { INCREMENT_CREATES, readCounter, writeCounter } from '../../../src/codec/counter.ts';
+import { SimulatedWorld } from '../../../src/env/simulated-env.ts';
 import type { EngineTransaction } from '../../../src/transaction/engine-api.ts';
 import { bytesOf, get, getText, keysOf, openSmall, put, STORE, write } from './small-engine.ts';
 
@@ -106,4 +108,46 @@ it('increments of a spilling transaction become what they come to, once', async 
   await engine.checkpoint();
   expect(look()).toEqual([1102, 5, 8, 8, 2002]);
   await engine.close();
+});
+
+it('a spill that a disk refuses loses nothing of what was there before it, savepoint or not', async () => {
+  const world = new SimulatedWorld(1);
+  await world.run(async () => {
+    const engine = await openSmall(world.startProcess());
+    for (const marks of [false, true]) {
+      const letter = marks ? 'b' : 'a';
+      const tx = engine.begin('write');
+      put(tx, `${letter}-first`, '1');
+      if (marks) tx.savepoint();
+      put(tx, `${letter}-second`, '2');
+      world.fail({ operation: ['create', 'write'], error: 'ENOSPC', times: Number.POSITIVE_INFINITY });
+      expect(() => fill(tx, letter)).toThrow(DiskFullError);
+      world.clearFaults();
+      expect(keysOf(tx).filter((key) => key.startsWith(letter)).length).toBeGreaterThan(10);
+      await tx.commit();
+      const reader = engine.begin('read');
+      expect([getText(reader, `${letter}-first`), getText(reader, `${letter}-second`)]).toEqual(['1', '2']);
+      reader.rollback();
+    }
+    await engine.close();
+  });
+});
+
+it('a removed range whose spilled part can not be read ends its transaction', async () => {
+  const world = new SimulatedWorld(1);
+  await world.run(async () => {
+    const env = world.startProcess();
+    const engine = await openSmall(env, { cacheBytes: 128 * 1024 });
+    const tx = engine.begin('write');
+    fill(tx, 'a', 400);
+    await new Promise<void>((resolve) => env.timers.after(50, resolve));
+    world.fail({ operation: 'read', error: 'EIO', times: Number.POSITIVE_INFINITY });
+    expect(() => tx.removeRange(STORE, undefined, undefined)).toThrow(IoError);
+    world.clearFaults();
+    expect(() => tx.commit()).toThrow(TransactionEndedError);
+    const reader = engine.begin('read');
+    expect(keysOf(reader)).toEqual([]);
+    reader.rollback();
+    await engine.close();
+  });
 });
