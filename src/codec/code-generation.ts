@@ -44,6 +44,28 @@ export function propertyKey(name: string): string {
   return name === '__proto__' ? '["__proto__"]' : JSON.stringify(name);
 }
 
+/** Beyond so many properties a constructor is no help. */
+const MOST_PARAMETERS = 200;
+
+/**
+ * Source text that makes an object of these names and values (expressions): by a constructor whose objects are in nothing
+ * different from a literal's, their prototype being Object.prototype; see base/young.ts for the reason. A name that
+ * Object.prototype knows must not be assigned: with one of these it is a literal after all.
+ */
+export function objectOf(
+  names: readonly string[],
+  values: readonly string[],
+): { declaration: string; expression: string } {
+  if (names.length > MOST_PARAMETERS || names.some((name) => name in Object.prototype)) {
+    const properties = names.map((name, i) => `${propertyKey(name)}: ${values[i]}`);
+    return { declaration: '', expression: `{ ${properties.join(', ')} }` };
+  }
+  const assignments = names.map((name, i) => `this[${nameLiteral(name)}] = v${i};`);
+  const declaration = `function Plain(${names.map((_, i) => `v${i}`).join(', ')}) { ${assignments.join(' ')} }
+  Plain.prototype = Object.prototype;`;
+  return { declaration, expression: `new Plain(${values.join(', ')})` };
+}
+
 /** Sets an own property of a plain object, whatever Object.prototype has under that name: `__proto__`, frozen ones. */
 export function setOwn(target: Record<string, unknown>, name: string, value: unknown): void {
   if (name in target) {

@@ -8,7 +8,7 @@
 
 import { CorruptionError, InvalidArgumentError, InvalidKeyError, LimitExceededError } from '../base/errors.ts';
 import { MAX_RIDE_ON_BYTES } from '../base/limits.ts';
-import { canGenerateCode, generate, nameLiteral, propertyKey, setOwn } from './code-generation.ts';
+import { canGenerateCode, generate, nameLiteral, objectOf, setOwn } from './code-generation.ts';
 import { COUNTER_BYTES, readCounter, writeCounter } from './counter.ts';
 import { describeValue, latin1Slice } from './text.ts';
 import { KEY_END, KEY_STRING, type KeyWriter } from './tuple.ts';
@@ -370,14 +370,14 @@ function generateDecode<K>(fields: readonly KeyField[], rideOn: readonly string[
   const reads = fields.map(({ descending }, i) => {
     return `const f${i} = reader.readValue(bytes, ${i === 0 ? 'start' : 'reader.position'}, end, ${descending});`;
   });
-  const properties = [
-    ...fields.map(({ name }, i) => `${propertyKey(name)}: f${i}`),
-    ...rideOn.map((name, i) => `${propertyKey(name)}: rideOn[${i}]`),
-  ];
-  const source = `return function decodeKey(bytes, start, end, rideOn) {
+  const names = [...fields.map(({ name }) => name), ...rideOn];
+  const values = [...fields.map((_, i) => `f${i}`), ...rideOn.map((_, i) => `rideOn[${i}]`)];
+  const { declaration, expression } = objectOf(names, values);
+  const source = `${declaration}
+  return function decodeKey(bytes, start, end, rideOn) {
     ${reads.join('\n')}
     if (reader.position !== end) refuseTrailing();
-    return { ${properties.join(', ')} };
+    return ${expression};
   };`;
   return generate(source, { reader, refuseTrailing }) as DecodeFields<K>;
 }

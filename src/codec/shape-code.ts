@@ -6,7 +6,7 @@
  * Field names enter the source as literals only (code-generation.ts).
  */
 
-import { generate, nameLiteral, propertyKey } from './code-generation.ts';
+import { generate, nameLiteral, objectOf } from './code-generation.ts';
 import {
   MAX_SCALAR_BYTES,
   putNumber,
@@ -120,8 +120,12 @@ export function generateShapeReader(names: readonly string[]): ShapeReader {
       textAt = source.textAt;
     }`,
   );
-  const properties = names.map((name, i) => `${propertyKey(name)}: f${i}`);
-  const source = `return function readShape(source) {
+  const { declaration, expression } = objectOf(
+    names,
+    names.map((_, i) => `f${i}`),
+  );
+  const source = `${declaration}
+  return function readShape(source) {
     let bytes = source.bytes;
     const text = source.text;
     let at = source.position;
@@ -130,7 +134,7 @@ export function generateShapeReader(names: readonly string[]): ShapeReader {
     ${fields.join('\n')}
     source.position = at;
     source.textAt = textAt;
-    return { ${properties.join(', ')} };
+    return ${expression};
   };`;
   return generate(source, { readUnsigned }) as ShapeReader;
 }

@@ -4,6 +4,7 @@
  */
 
 import { CorruptionError } from '../base/errors.ts';
+import { youngArray } from '../base/young.ts';
 import { shortSlice } from './text.ts';
 import {
   BIGINT_LONG_HEAD,
@@ -217,7 +218,7 @@ export class KeyReader {
 
   #readTuple(bytes: Uint8Array, start: number, end: number): KeyValue[] {
     if (this.#depth >= MAX_KEY_NESTING) corrupt(`tuples in a key nest deeper than ${MAX_KEY_NESTING}`);
-    const elements: KeyValue[] = [];
+    const elements = youngArray<KeyValue>();
     this.#depth++;
     try {
       let at = start;

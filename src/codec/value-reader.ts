@@ -12,6 +12,7 @@
 import { copyBytes } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { MAX_VALUE_NESTING } from '../base/limits.ts';
+import { youngArray } from '../base/young.ts';
 import { setOwn } from './code-generation.ts';
 import type { Shape, ShapeRegistry } from './shapes.ts';
 import { shortSlice } from './text.ts';
@@ -125,7 +126,7 @@ export class ValueReader {
   /** `count` values that were written as one (`ValueWriter.encodeFields`). */
   decodeList(bytes: Uint8Array, start: number, end: number, count: number): unknown[] {
     this.#open(bytes, start, end, undefined);
-    const values: unknown[] = [];
+    const values = youngArray<unknown>();
     for (let i = 0; i < count; i++) values.push(this.readAny());
     this.#close();
     return values;
@@ -372,7 +373,7 @@ export class ValueReader {
   }
 
   #readArray(count: number): unknown[] {
-    const value: unknown[] = this.#begun([]);
+    const value = this.#begun(youngArray<unknown>());
     if (count > 0xffff_ffff) corrupt('an array in a value is longer than any can be');
     for (let i = 0; i < count; ) {
       if (this.position < this.#limit && this.bytes[this.position] === TAG_HOLES) {

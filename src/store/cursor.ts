@@ -1,5 +1,6 @@
 /** A cursor over a store: found by key, moved entry by entry in either direction, changing what it stands at. */
 import { InvalidArgumentError } from '../base/errors.ts';
+import { PlainEntry } from '../base/young.ts';
 import { BACKWARD, FORWARD } from '../node/entry-block.ts';
 import { AT, MISS, type Step } from '../node/entry-cursor.ts';
 import { CursorCore, FOUND_EXACT, FOUND_GREATER, FOUND_LESS, type FindStep, type FindTarget } from './cursor-core.ts';
@@ -207,7 +208,7 @@ export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> =
   }
 
   #toEntry(value: unknown): E {
-    const entry = { key: this.#core.key, value, version: this.#core.version };
+    const entry = new PlainEntry(this.#core.key, value, this.#core.version);
     return this.#core.withItemId(entry) as unknown as E;
   }
 

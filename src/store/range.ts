@@ -1,5 +1,6 @@
 /** Ranges of a store: what may be asked for, and the iterable in all its forms. */
 import { InvalidArgumentError } from '../base/errors.ts';
+import { youngArray } from '../base/young.ts';
 import { type KeyBounds, keyBounds } from '../codec/key-bounds.ts';
 import type { KeyValue } from '../codec/tuple.ts';
 import { END, MISS } from '../node/entry-cursor.ts';
@@ -144,14 +145,14 @@ export class Range<T> implements AsyncIterable<T> {
   /** All of it. */
   async toArray(): Promise<T[]> {
     const scan = new AsyncScanIterator<T>(this.#core, new Scan<T>(this.#core, this.#options));
-    const items: T[] = [];
+    const items = youngArray<T>();
     while (await scan.takeMany(items, Number.POSITIVE_INFINITY));
     return items;
   }
 
   toArraySync(): T[] {
     const scan = new Scan<T>(this.#core, this.#options);
-    const items: T[] = [];
+    const items = youngArray<T>();
     while (scan.takeIntoSync(items, Number.POSITIVE_INFINITY) > 0);
     return items;
   }
@@ -188,7 +189,7 @@ class SyncScanIterator<T> implements IterableIterator<T> {
 function* syncPages<T>(scan: Scan<T>, size: number): IterableIterator<T[]> {
   try {
     for (;;) {
-      const page: T[] = [];
+      const page = youngArray<T>();
       while (page.length < size && scan.takeIntoSync(page, size - page.length) > 0);
       if (page.length > 0) yield page;
       if (page.length < size) return;
@@ -285,7 +286,7 @@ class AsyncScanIterator<T> implements AsyncIterableIterator<T> {
 async function* asyncPages<T>(scan: AsyncScanIterator<T>, size: number): AsyncIterableIterator<T[]> {
   try {
     for (;;) {
-      const page: T[] = [];
+      const page = youngArray<T>();
       while (page.length < size && (await scan.takeMany(page, size - page.length)));
       if (page.length > 0) yield page;
       if (page.length < size) return;

@@ -9,6 +9,7 @@
  *  3. No entry is handed out twice, none in the range is left out.
  */
 import { compareBytes, compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
+import { PlainEntry, youngArray } from '../base/young.ts';
 import { latin1Slice } from '../codec/text.ts';
 import { BACKWARD, BLOCK_ENTRIES, type BlockCursor, EntryBlock, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
@@ -147,7 +148,7 @@ export class Scan<T> {
       return this.#fill(cursor, waits);
     } catch (error) {
       for (const value of this.#pending) value.catch(() => {});
-      this.#items = [];
+      this.#items = youngArray();
       this.close();
       throw error;
     }
@@ -194,7 +195,7 @@ export class Scan<T> {
   /** Forgets the batch; where part of it was not handed out, or the transaction changed something, seeks again. */
   #dropBatch(): void {
     if (!this.#tracks) {
-      this.#items = [];
+      this.#items = youngArray();
       this.#at = 0;
       return;
     }
@@ -209,7 +210,7 @@ export class Scan<T> {
       // Whoever changes something at each entry would fetch the batch again for each of them.
       this.#batchSize = 1;
     }
-    this.#items = [];
+    this.#items = youngArray();
     this.#at = 0;
     this.#keyCount = 0;
   }
@@ -315,8 +316,9 @@ export class Scan<T> {
       const version = toVersion(versions[i] as number);
       if (isSeparate(bytes, start)) this.#pushSeparate(key, version, bytes, start, end, waits);
       else if (bytes === leaf) {
-        items.push({ key, value: codec.readValueWithin(bytes, start, end, text, leafCellsStart), version } as T);
-      } else items.push({ key, value: codec.readValue(bytes, start, end), version } as T);
+        const value = codec.readValueWithin(bytes, start, end, text, leafCellsStart);
+        items.push(new PlainEntry(key, value, version) as T);
+      } else items.push(new PlainEntry(key, codec.readValue(bytes, start, end), version) as T);
       if (this.#pendingBytes >= MOST_PENDING_BYTES) return i + 1;
       // The definition of a new shape was read from another tree, perhaps over this leaf.
       if (registry.size !== known && !cursor.isCurrent) return i + 1;
@@ -389,7 +391,8 @@ export class Scan<T> {
       this.#pushSeparate(key, version, cellBytes, cellStart, cellEnd, waits);
       return;
     }
-    this.#items.push({ key, value: this.#core.codec.readValue(cellBytes, cellStart, cellEnd), version } as T);
+    const value = this.#core.codec.readValue(cellBytes, cellStart, cellEnd);
+    this.#items.push(new PlainEntry(key, value, version) as T);
   }
 
   #pushSeparate(
@@ -403,10 +406,10 @@ export class Scan<T> {
     const { codec, etx } = this.#core;
     if (waits) {
       const value = codec.decodeValue(etx.readValueSync(cellBytes, cellStart, cellEnd));
-      this.#items.push({ key, value, version } as T);
+      this.#items.push(new PlainEntry(key, value, version) as T);
       return;
     }
-    const entry = { key, value: undefined as unknown, version };
+    const entry = new PlainEntry(key, undefined, version);
     this.#items.push(entry as T);
     this.#pendingBytes += separateLength(cellBytes, cellEnd);
     // The cell may move before the value is read: a copy of it goes along.

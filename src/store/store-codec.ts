@@ -20,6 +20,7 @@ import {
   readCounter,
   writeCounter,
 } from '../codec/counter.ts';
+import { youngArray } from '../base/young.ts';
 import type { KeySpec } from '../codec/key-spec.ts';
 import { describeValue } from '../codec/text.ts';
 import { KeyWriter } from '../codec/tuple.ts';
@@ -245,7 +246,7 @@ export class StoreCodec {
 
   /** The keys of the first `count` entries of a block. */
   readKeys(block: EntryBlock, count: number): unknown[] {
-    const keys: unknown[] = [];
+    const keys = youngArray<unknown>();
     const { suffixBytes } = this;
     if (!this.hasRideOn && suffixBytes > 0) {
       for (let i = 0; i < count; i++) {

@@ -8,6 +8,7 @@
 import { copyBytes } from '../base/bytes.ts';
 import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base/errors.ts';
 import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
+import { PlainEntry } from '../base/young.ts';
 import { cellValueStart } from '../codec/cell.ts';
 import { keyBounds } from '../codec/key-bounds.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
@@ -211,13 +212,13 @@ export class StoreCore {
   foundEntrySync(key: Uint8Array, keyLength: number): unknown {
     const version = toVersion(this.etx.foundVersion);
     const decoded = this.#foundKey(key, keyLength);
-    return this.withItemId({ key: decoded, value: this.foundValueSync(), version }, key, keyLength);
+    return this.withItemId(new PlainEntry(decoded, this.foundValueSync(), version), key, keyLength);
   }
 
   async foundEntrySoon(key: Uint8Array, keyLength: number): Promise<unknown> {
     const version = toVersion(this.etx.foundVersion);
     const decoded = this.#foundKey(key, keyLength);
-    const entry = this.withItemId({ key: decoded, value: undefined as unknown, version }, key, keyLength);
+    const entry = this.withItemId(new PlainEntry(decoded, undefined, version), key, keyLength);
     entry.value = await this.foundValueSoon();
     return entry;
   }
@@ -230,11 +231,7 @@ export class StoreCore {
   entryAtSync(at: EntryCursor): unknown {
     const { cellBytes, cellStart, cellEnd } = at;
     const version = toVersion(at.version);
-    const entry = this.withItemId(
-      { key: this.codec.readKey(at), value: undefined as unknown, version },
-      at.keyBytes,
-      at.keyEnd,
-    );
+    const entry = this.withItemId(new PlainEntry(this.codec.readKey(at), undefined, version), at.keyBytes, at.keyEnd);
     if (isSeparate(cellBytes, cellStart)) {
       entry.value = this.codec.decodeValue(this.etx.readValueSync(cellBytes, cellStart, cellEnd));
     } else entry.value = this.codec.readValue(cellBytes, cellStart, cellEnd);
@@ -245,11 +242,7 @@ export class StoreCore {
     const { cellBytes, cellStart, cellEnd } = at;
     const version = toVersion(at.version);
     if (!isSeparate(cellBytes, cellStart)) return this.entryAtSync(at);
-    const entry = this.withItemId(
-      { key: this.codec.readKey(at), value: undefined as unknown, version },
-      at.keyBytes,
-      at.keyEnd,
-    );
+    const entry = this.withItemId(new PlainEntry(this.codec.readKey(at), undefined, version), at.keyBytes, at.keyEnd);
     const cell = copyBytes(cellBytes, cellStart, cellEnd);
     entry.value = this.codec.decodeValue(await this.etx.readValue(cell, 0, cell.length));
     return entry;
