@@ -38,7 +38,7 @@ export const lanes = [
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),
   seeded('histories', 600, '100,000 transactions of killed processes, searched for cycles'),
-  seeded('fuzz', 500, 'every decoder for some 7 s, led by coverage (an hour each by npm run audit)', '--jobs', '1'),
+  seeded('fuzz', 500, 'every decoder for some 4 s, led by coverage (an hour each by npm run audit)', '--jobs', '1'),
   seeded('corruption', 700, '100,000 damaged and forged databases: the right data or an error that names the place'),
   {
     name: 'salvage',

@@ -57,7 +57,7 @@ export interface ReadImage {
 }
 
 export class DumpFolder {
-  readonly env: Env = hasNativeModule() ? nodeEnv() : portableEnv();
+  readonly env: Env;
   readonly path: string;
   readonly segments: Segments;
   /** What could not be read of the database as a whole. */
@@ -68,7 +68,8 @@ export class DumpFolder {
   #engine: EngineApi | undefined;
   #shapes: ShapeStore | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, env: Env = hasNativeModule() ? nodeEnv() : portableEnv()) {
+    this.env = env;
     this.path = path;
     this.segments = new Segments(this.env, `${path}/data`);
   }

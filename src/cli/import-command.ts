@@ -232,7 +232,7 @@ class Import {
         return 0;
       }
       this.#target ??= this.#defineFromOptions(tx);
-      const [key, value] = this.#toEntry(json, this.#target.info);
+      const [key, value] = toEntry(json, this.#target.info, textOption(this.#call.options, 'id'));
       putEntry(tx, this.#target, key, value);
       return 1;
     } catch (error) {
@@ -256,8 +256,7 @@ class Import {
 
   #define(tx: Transaction, definition: { readonly name: string }): Target {
     const name = textOption(this.#call.options, 'store') ?? definition.name;
-    const { name: _name, ...shape } = definition;
-    defineAgain(tx, defineAny(name, shape));
+    defineAgain(tx, toDefinition(name, definition));
     return this.#existing(tx, name);
   }
 
@@ -279,13 +278,6 @@ class Import {
 
   #existing(tx: Transaction, name: string): Target {
     return { name, info: tx.describe(name) };
-  }
-
-  #toEntry(json: Record<string, unknown>, info: StoreInfo): [AnyKey, unknown] {
-    if ('key' in json && 'value' in json && Object.keys(json).every((name) => ENTRY_NAMES.includes(name))) {
-      return [fromTypedJson(json.key) as AnyKey, fromTypedJson(json.value)];
-    }
-    return splitRecord(fromTypedJson(json) as Record<string, unknown>, info, textOption(this.#call.options, 'id'));
   }
 
   /** An error came: what is in all the same. */
@@ -313,6 +305,27 @@ class Import {
   }
 }
 
+type AnyShape = ReturnType<typeof defineAny>;
+
+function toDefinition(name: string, definition: { readonly name: string }): AnyShape {
+  const { name: _name, ...shape } = definition;
+  return defineAny(name, shape);
+}
+
+/** What a line of NDJSON is: the definition of a store, or an entry of one. */
+export function readImportLine(text: string, info: StoreInfo, id: string | undefined): AnyShape | [AnyKey, unknown] {
+  const json = parseObject(text);
+  const definition = definitionIn(json);
+  return definition === undefined ? toEntry(json, info, id) : toDefinition(definition.name, definition);
+}
+
+function toEntry(json: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
+  if ('key' in json && 'value' in json && Object.keys(json).every((name) => ENTRY_NAMES.includes(name))) {
+    return [fromTypedJson(json.key) as AnyKey, fromTypedJson(json.value)];
+  }
+  return splitRecord(fromTypedJson(json) as Record<string, unknown>, info, id);
+}
+
 /** The fields that make the key, and the others. */
 function splitRecord(record: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
   if (info.key === undefined) {
@@ -330,7 +343,7 @@ function splitRecord(record: Record<string, unknown>, info: StoreInfo, id: strin
 }
 
 /** As `splitRecord`, for what `sop export --csv` writes too: a column `key`, a column `value` for values without fields. */
-function splitRow(record: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
+export function splitRow(record: Record<string, unknown>, info: StoreInfo, id: string | undefined): [AnyKey, unknown] {
   for (const name of info.rideOn) if (record[name] === null) delete record[name];
   const [key, value] = splitRecord(record, info, id ?? ('key' in record ? 'key' : undefined));
   const names = Object.keys(value as object);

@@ -75,7 +75,10 @@ function closingBracket(text: string, from: number): number {
   return -1;
 }
 
-/** A word so that `splitWords` gives it back. */
+/** What `splitWords` would not take as it stands: blanks, marks where a word or a value begins, the backslash that asks for more. */
+const NEEDS_QUOTES = /\s|(^|=)['"{[]|^\\?$/;
+
+/** A word so that `splitWords` gives it back, but where it needs quotes and has a single quote itself: nothing says that. */
 export function quoteWord(word: string): string {
-  return word === '' || /[\s'"{[]/.test(word) ? `'${word}'` : word;
+  return NEEDS_QUOTES.test(word) ? `'${word}'` : word;
 }

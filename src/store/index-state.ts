@@ -30,11 +30,16 @@ export const BUILD_BEGINS: IndexState = {
   problem: undefined,
 };
 
-export function putIndexState(etx: EngineTransaction, id: number, state: IndexState): void {
+export function encodeIndexState(state: IndexState): Uint8Array {
   const writer = new ValueWriter();
   encodeValue({ ...state }, writer, undefined);
   const cell = new Uint8Array(1 + writer.length);
   cell.set(writer.bytes.subarray(0, writer.length), 1);
+  return cell;
+}
+
+export function putIndexState(etx: EngineTransaction, id: number, state: IndexState): void {
+  const cell = encodeIndexState(state);
   const key = idKey(id);
   etx.put(INDEX_STATE_STORE, key, 0, key.length, cell, 0, cell.length, undefined);
 }
@@ -51,11 +56,15 @@ export function readIndexState(etx: EngineTransaction, id: number): IndexState |
   const key = idKey(id);
   if (cursor.seek(key, 0, key.length) !== AT) return undefined;
   const found = cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd);
-  return equalBytes(found, key) ? decodeState(cursor) : undefined;
+  return equalBytes(found, key) ? stateAt(cursor) : undefined;
 }
 
-function decodeState({ cellBytes, cellStart, cellEnd }: EntryCursor): IndexState {
-  const cell = copyBytes(cellBytes, cellStart, cellEnd);
+function stateAt({ cellBytes, cellStart, cellEnd }: EntryCursor): IndexState {
+  return decodeIndexState(copyBytes(cellBytes, cellStart, cellEnd));
+}
+
+/** Throws `CorruptionError`. */
+export function decodeIndexState(cell: Uint8Array): IndexState {
   const row = cell.length < 2 ? undefined : decodeValue(cell, 1, cell.length, undefined);
   if (typeof row !== 'object' || row === null) refuse();
   const { state, position, done, total, problem } = row as Record<string, unknown>;

@@ -6,7 +6,7 @@ import { chooseSeed } from '../helpers/scale.ts';
 import { fuzz } from './fuzz.ts';
 import { allTargets } from './targets.ts';
 
-const SECONDS_PER_ROUND = 7;
+const SECONDS_PER_ROUND = 4;
 
 export async function fuzzRound(seed: number): Promise<Record<string, number>> {
   const targets = await allTargets();

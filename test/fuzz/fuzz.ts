@@ -28,6 +28,11 @@ export interface Target {
 export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 export const words = (...texts: readonly string[]): Uint8Array[] => texts.map((text) => new TextEncoder().encode(text));
 
+/** As a stream hands it out. */
+export async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 7) yield bytes.subarray(at, at + 7);
+}
+
 export interface FuzzResult {
   readonly inputs: number;
   readonly kept: number;

@@ -19,10 +19,7 @@ import {
 } from '../../src/log/batch.ts';
 import { BatchCursor } from '../../src/log/batch-cursor.ts';
 import { decodeEpochHeader } from '../../src/log/epoch-file.ts';
-import { decodeHandle, type SegmentNames } from '../../src/node/handle.ts';
-import { imageChecksum } from '../../src/node/image-builder.ts';
-import { ImageCache } from '../../src/node/image-cache.ts';
-import { AT } from '../../src/node/entry-cursor.ts';
+import type { SegmentNames } from '../../src/node/handle.ts';
 import { DatabaseFolder } from '../../src/storage/database-folder.ts';
 import { MemoryTablePool } from '../../src/storage/memory-table.ts';
 import { decodePinRow, PIN_ROW_BYTES } from '../../src/storage/pin-row.ts';
@@ -36,17 +33,15 @@ import { highestStoreId } from '../../src/storage/store-ids.ts';
 import { decodeWriterIds, encodeWriterIds, parseTransactionId, WriterIds } from '../../src/storage/transaction-ids.ts';
 import { openRun } from '../../src/storage/tree-run.ts';
 import { readValueReference, readValueSync } from '../../src/storage/value-log.ts';
-import { checkTree } from '../../src/tree/tree-check.ts';
-import { Tree } from '../../src/tree/tree.ts';
-import { TreeCursor } from '../../src/tree/tree-cursor.ts';
-import { TreeLookup } from '../../src/tree/tree-lookup.ts';
 import { FOLDER, type FolderBytes, readOnlyEnv } from '../corruption/bytes-env.ts';
 import { makeSubjects } from '../corruption/subjects.ts';
 import { idOf } from '../corruption/statements.ts';
-import { itemsIn } from '../corruption/forge.ts';
 import { keyTargets, valueTargets } from './codec-targets.ts';
 import { type Target, textOf, words } from './fuzz.ts';
+import { imageTargets } from './image-targets.ts';
+import { runTarget, storeTargets } from './row-targets.ts';
 import { textTargets } from './text-targets.ts';
+import { toolTargets } from './tool-targets.ts';
 
 /** Segments by number, for decoders that turn names into indexes. */
 function names(): SegmentNames {
@@ -249,84 +244,6 @@ function waitingTargets(folder: FolderBytes): Target[] {
   ];
 }
 
-/** Images that are read wherever one looks. */
-function imageTarget(folder: FolderBytes): Target {
-  const images: Uint8Array[] = [];
-  for (const [path, bytes] of folder) {
-    if (!path.startsWith('data/')) continue;
-    for (const { at, length, isImage } of itemsIn(bytes)) if (isImage) images.push(bytes.slice(at, at + length));
-  }
-  const bySize = images.sort((a, b) => a.length - b.length);
-  const seeds = [
-    bySize[0],
-    bySize[Math.floor(bySize.length / 2)],
-    ...images.filter((image) => (image[3] as number) > 0),
-  ];
-  return {
-    name: 'image',
-    seeds: seeds.slice(0, 6) as Uint8Array[],
-    repair: (bytes) => {
-      if (bytes.length < 48) return;
-      writeU32(bytes, 8, bytes.length & ~7);
-      writeU32(bytes, 12, imageChecksum(bytes, 0, bytes.length & ~7));
-    },
-    run: readImage,
-  };
-}
-
-function readImage(bytes: Uint8Array): void {
-  const reader = {
-    readSync: (_segment: number, _offset: number, into: Uint8Array) => {
-      into.set(bytes.subarray(0, into.length));
-    },
-    read: async (_segment: number, _offset: number, into: Uint8Array) => {
-      into.set(bytes.subarray(0, into.length));
-    },
-    describe: () => 'image',
-  };
-  const cache = new ImageCache({ limitBytes: 16 * 8192, reader, names: names() });
-  const handle = statedHandle(bytes);
-  const storeId = bytes.length < 20 ? 0 : new DataView(bytes.buffer).getUint32(16, true);
-  const check = checkTree({ cache, storeId, root: handle, waits: true, tombstones: true });
-  for (let met = 0; check.next().done !== true; met++) if (met > 10_000) throw new Error('a check without end');
-  const cursor = new TreeCursor(cache, new Tree(handle, storeId));
-  cursor.waits = true;
-  let met = 0;
-  for (let step = cursor.first(); step === AT; step = cursor.next()) if (met++ > 70_000) throw new Error('no end');
-  for (let step = cursor.last(); step === AT; step = cursor.previous()) if (met++ > 140_000) throw new Error('no end');
-  const lookup = new TreeLookup(cache);
-  lookup.waits = true;
-  lookup.find(new Tree(handle, storeId), bytes, 40, Math.min(bytes.length, 60));
-}
-
-/** A parent's handle that fits what the image says of itself. */
-function statedHandle(bytes: Uint8Array): ReturnType<typeof decodeHandle> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const at = (offset: number, size: number): number => (offset + size <= bytes.length ? 1 : 0);
-  const count = at(4, 2) ? view.getUint16(4, true) : 1;
-  const level = bytes[3] ?? 0;
-  const sums = { entries: count, digestLow: 0, digestHigh: 0, inexact: false };
-  const stated = {
-    segment: 0,
-    offset: 4096,
-    length: bytes.length & ~7,
-    level,
-    newest: at(32, 6) ? view.getUint32(32, true) : 0,
-  };
-  if (level === 0) return { ...stated, ...sums };
-  const lastSlot = 40 + (((at(6, 2) ? view.getUint16(6, true) : 0) + 3) & ~3) + 8 * count;
-  const end = at(lastSlot, 4) ? Math.min(bytes.length, view.getUint32(lastSlot, true) >>> 16) : 0;
-  let entries = 0;
-  for (let i = 0; i < count && end - 40 * (count - i) >= 0; i++) {
-    const child = decodeHandle(bytes, end - 40 * (count - i), names());
-    entries += child.entries;
-    sums.digestLow = (sums.digestLow + child.digestLow) >>> 0;
-    sums.digestHigh = (sums.digestHigh + child.digestHigh) >>> 0;
-    sums.inexact ||= child.inexact;
-  }
-  return { ...stated, ...sums, entries };
-}
-
 /** The reference of the first value in a segment. */
 function valueCell(segment: Uint8Array): Uint8Array {
   const cell = new Uint8Array(33);
@@ -418,9 +335,12 @@ async function makeTargets(): Promise<readonly Target[]> {
     ...rowTargets(),
     ...logTargets(folder('chained')),
     ...waitingTargets(folder('waiting')),
-    imageTarget(folder('closed')),
+    ...imageTargets(folder('closed'), folder('waiting'), names),
     ...segmentTargets(folder('closed')),
     ...folderTargets(folder('closed')),
     ...textTargets(),
+    ...storeTargets(),
+    runTarget(names),
+    ...toolTargets(folder('closed'), folder('chained')),
   ];
 }

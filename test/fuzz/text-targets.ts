@@ -5,7 +5,7 @@ import { readCsv } from '../../src/cli/csv.ts';
 import { readTypes } from '../../src/cli/csv-types.ts';
 import { readLines } from '../../src/cli/lines.ts';
 import { parseTypedJson } from '../../src/codec/typed-json-read.ts';
-import { type Target, textOf, words } from './fuzz.ts';
+import { chunks, type Target, textOf, words } from './fuzz.ts';
 
 const JSON_WORDS = words(
   '{"$',
@@ -74,10 +74,6 @@ export function textTargets(): Target[] {
       run: (bytes) => readTypes(textOf(bytes)),
     },
   ];
-}
-
-async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 7) yield bytes.subarray(at, at + 7);
 }
 
 function readArguments(texts: readonly string[], info: never): void {

@@ -44,7 +44,8 @@ describe('words', () => {
       "it's",
     ]);
     expect(words('  ')).toEqual([]);
-    for (const word of ['plain', 'with blank', '{x', '']) expect(words(`a ${quoteWord(word)} b`)[1]).toBe(word);
+    for (const word of ['plain', 'with blank', '{x', '', '\\', "it's", 'a"b', 'a={'])
+      expect(words(`a ${quoteWord(word)} b`)[1]).toBe(word);
   });
 
   test('what is not closed goes on in the next line', () => {
