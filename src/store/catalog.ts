@@ -54,6 +54,8 @@ interface Proposal {
   users: number;
 }
 
+/** Functions remembered for a store: a program that changes an index has a handful of versions. */
+const MOST_FUNCTIONS = 64;
 /** Rows remembered; beyond that all are forgotten, and read again when used. */
 const MOST_KNOWN = 20_000;
 
@@ -68,12 +70,15 @@ export function toStoredShape(definition: AnyDefinition): StoredShape {
   return counter === undefined ? shape : { ...shape, counter };
 }
 
-/** The indexes of a store, with the functions that a definition brings along; undefined where it has none. */
-export function indexesFor(entry: CatalogEntry, definition: AnyDefinition | undefined): IndexSet | undefined {
+/** The indexes of a store, with the functions that these definitions bring along; undefined where it has none. */
+export function indexesFor(
+  entry: CatalogEntry,
+  definitions: readonly IndexDefinition[] | undefined,
+): IndexSet | undefined {
   const { stored, codec } = entry;
   if (stored.indexes.length === 0 && stored.next === undefined) return undefined;
-  if (entry.indexes === undefined || entry.indexes.definitions !== definition?.indexes) {
-    entry.indexes = new IndexSet(stored, codec, definition?.indexes);
+  if (entry.indexes === undefined || entry.indexes.definitions !== definitions) {
+    entry.indexes = new IndexSet(stored, codec, definitions);
   }
   return entry.indexes;
 }
@@ -89,8 +94,8 @@ export class Catalog {
   #changing = 0;
   /** Number of the last transaction that dropped or renamed something. */
   #changedAt = 0;
-  /** The definition with indexes that the program used last, by the name of its store: it has the functions. */
-  readonly #definitions = new Map<string, AnyDefinition>();
+  /** Indexes made by functions that the program has shown in any definition so far, by the name of their store. */
+  readonly #functions = new Map<string, readonly IndexDefinition[]>();
   readonly #seenDefinitions = new WeakSet<AnyDefinition>();
   /** Stores that this program redefines just now. */
   readonly #redefined = new Map<string, { readonly isHeld: boolean }>();
@@ -225,22 +230,31 @@ export class Catalog {
 
   /** A definition with indexes was used. */
   definitionUsed(definition: AnyDefinition): void {
-    if (this.#definitions.get(definition.name) === definition) return;
-    // As the catalog has it: what a program knows of its functions is not forgotten for that.
-    if (definition.indexes.some(({ fields, of }) => fields === undefined && of === undefined)) return;
-    this.#definitions.set(definition.name, definition);
     if (this.#seenDefinitions.has(definition)) return;
     this.#seenDefinitions.add(definition);
-    this.onIndexWork?.(definition.name);
+    const { name } = definition;
+    const known = this.#functions.get(name) ?? [];
+    const stored = known.map((one) => toStoredIndex(one, 0));
+    const news = definition.indexes.filter((one) => one.of !== undefined && findSame(stored, one) === undefined);
+    if (news.length > 0) this.#functions.set(name, [...known, ...news].slice(-MOST_FUNCTIONS));
+    this.onIndexWork?.(name);
   }
 
-  definitionOf(name: string): AnyDefinition | undefined {
-    return this.#definitions.get(name);
+  /** What is needed to build any index of this store that the program has ever named. */
+  functionsOf(name: string): readonly IndexDefinition[] | undefined {
+    return this.#functions.get(name);
   }
 
   /** A transaction that changed the indexes of a store has committed. */
   indexesChanged(name: string): void {
     this.onIndexWork?.(name);
+  }
+
+  /** A store with indexes goes by another name. */
+  indexesRenamed(from: string, to: string): void {
+    const known = this.#functions.get(from);
+    if (known !== undefined) this.#functions.set(to, known);
+    this.onIndexWork?.(to);
   }
 
   /** The store with a redefinition begun, under ids of its own. */

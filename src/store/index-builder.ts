@@ -14,7 +14,7 @@ import { equalBytes, keySuccessor } from '../base/bytes.ts';
 import { ClosedError, SopError, UniqueIndexError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
-import { type AnyDefinition, type Catalog, indexesFor } from './catalog.ts';
+import { type Catalog, indexesFor } from './catalog.ts';
 import type { IndexEvent } from './events.ts';
 import { IndexedRow, ownerKeyIn, type StoreIndex } from './index-set.ts';
 import { putIndexState, readIndexState, removeIndexState } from './index-state.ts';
@@ -121,7 +121,7 @@ export class IndexBuilder {
     try {
       const entry = core.tryFind(store);
       if (entry === undefined) return undefined;
-      for (const { stored, lacksFunction } of indexesFor(entry, this.#definitionOf(store))?.all ?? []) {
+      for (const { stored, lacksFunction } of indexesFor(entry, this.#host.catalog.functionsOf(store))?.all ?? []) {
         if (lacksFunction || readIndexState(core.engine, stored.id)?.state !== 'building') continue;
         return { store, index: stored.name, id: stored.id, done: 0, total: 0, isReady: false };
       }
@@ -129,10 +129,6 @@ export class IndexBuilder {
     } finally {
       core.rollback();
     }
-  }
-
-  #definitionOf(store: string): AnyDefinition | undefined {
-    return this.#host.catalog.definitionOf(store);
   }
 
   async #build(job: Job): Promise<void> {
@@ -169,7 +165,7 @@ export class IndexBuilder {
 
   /** False where nothing is left to do. */
   async #batch(core: TransactionCore, job: Job, most: number): Promise<boolean> {
-    const store = core.openToBuild(job.store, this.#definitionOf(job.store));
+    const store = core.openToBuild(job.store);
     const index = store?.indexSet?.all.find((one) => one.stored.id === job.id);
     const state = readIndexState(core.engine, job.id);
     if (store === undefined || index === undefined || state?.state !== 'building') return false;
@@ -196,7 +192,7 @@ export class IndexBuilder {
     for (let lost = 0; ; lost++) {
       const core = this.#host.begin('write');
       try {
-        const store = core.openToBuild(job.store, this.#definitionOf(job.store));
+        const store = core.openToBuild(job.store);
         const state = readIndexState(core.engine, job.id);
         const isThere = store?.indexSet?.all.some((one) => one.stored.id === job.id) ?? false;
         if (isThere && state !== undefined)

@@ -39,7 +39,7 @@ export async function checkIndexes(
 ): Promise<IndexCheck> {
   const check: IndexCheck = { problems: [], indexes: 0 };
   for (const { name } of await listEntries(core, catalog)) {
-    const store = core.openToBuild(name, catalog.definitionOf(name));
+    const store = core.openToBuild(name);
     if (store?.indexSet !== undefined) await checkStore(core, store, check, signal);
   }
   return check;

@@ -33,7 +33,7 @@ import {
   toNameBytes,
   toStoredShape,
 } from './catalog.ts';
-import { hasIndexes } from './define-index.ts';
+import { hasIndexes, type IndexDefinition } from './define-index.ts';
 import { BUILD_BEGINS, putIndexState, removeIndexState } from './index-state.ts';
 import type { ItemOrigin } from './item-id.ts';
 import type { RowCache } from './row-cache.ts';
@@ -257,7 +257,7 @@ export class TransactionCore implements StoreHost {
     for (const { core, definition } of this.#open) {
       const entry = this.#find(core.name);
       const gone = entry?.stored.id !== core.storeId;
-      if (entry !== undefined && !gone) this.#bindIndexes(core, entry, definition);
+      if (entry !== undefined && !gone) this.#bindIndexes(core, entry, definition?.indexes);
       core.setGone(gone);
     }
   }
@@ -313,7 +313,8 @@ export class TransactionCore implements StoreHost {
     for (const id of ids) this.#dropIndex(id);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+    for (const open of this.#open)
+      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
     this.engine.onCommit(() => this.#catalog.indexesChanged(name));
     return altered;
   }
@@ -357,7 +358,8 @@ export class TransactionCore implements StoreHost {
     putIndexState(this.engine, (altered.stored.next as StoredNext).definition.id, BUILD_BEGINS);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+    for (const open of this.#open)
+      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
     return true;
   }
 
@@ -404,7 +406,8 @@ export class TransactionCore implements StoreHost {
     const altered = this.#catalog.withoutNext(entry);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open) if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition);
+    for (const open of this.#open)
+      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
   }
 
   #dropNext({ definition, mapId, changesId }: StoredNext): void {
@@ -433,13 +436,15 @@ export class TransactionCore implements StoreHost {
     return this.#find(name);
   }
 
-  /** A store as the catalog has it, with the functions that a definition brings along; undefined where there is none. */
-  openToBuild(name: string, definition: AnyDefinition | undefined): StoreCore | undefined {
+  /** A store as the catalog has it, with all functions of indexes that the program has shown; undefined where there is none. */
+  openToBuild(name: string): StoreCore | undefined {
     this.mustBeOpen();
     const found = this.#find(name);
     if (found === undefined) return undefined;
     this.#expect(found);
-    return this.#coreOf(found, definition);
+    const core = this.#coreOf(found, undefined);
+    this.#bindIndexes(core, found, this.#catalog.functionsOf(name));
+    return core;
   }
 
   /** The catalog entry of a store; `StoreNotFoundError` where there is none. */
@@ -480,7 +485,7 @@ export class TransactionCore implements StoreHost {
     this.#own?.set(to, renamed);
     this.#retire(from);
     // One that is being built goes on under the new name.
-    if (renamed.stored.indexes.length > 0) this.engine.onCommit(() => this.#catalog.indexesChanged(to));
+    if (renamed.stored.indexes.length > 0) this.engine.onCommit(() => this.#catalog.indexesRenamed(from, to));
   }
 
   #find(name: string): CatalogEntry | undefined {
@@ -558,13 +563,13 @@ export class TransactionCore implements StoreHost {
       core.keySchema = definition.keySchema;
       core.valueSchema = definition.valueSchema;
     }
-    this.#bindIndexes(core, entry, definition);
+    this.#bindIndexes(core, entry, definition?.indexes);
     return core;
   }
 
-  #bindIndexes(core: StoreCore, entry: CatalogEntry, definition: AnyDefinition | undefined): void {
-    core.indexDefinitions = definition?.indexes;
-    core.indexSet = indexesFor(entry, definition);
+  #bindIndexes(core: StoreCore, entry: CatalogEntry, definitions: readonly IndexDefinition[] | undefined): void {
+    core.indexDefinitions = definitions;
+    core.indexSet = indexesFor(entry, definitions);
     if (core.indexSet === undefined || !core.writable) core.indexes = undefined;
     else {
       const changesId = entry.stored.next?.changesId;

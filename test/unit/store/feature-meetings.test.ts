@@ -148,6 +148,27 @@ describe('indexes of a store whose catalog row changes', () => {
     });
   });
 
+  test('an index is built though the program has used another definition of its store since', async () => {
+    const plain = defineStore<number, Row>('s', {});
+    const odd = defineStore<number, Row>('s', { indexes: { f: { of: (_, row) => row.b, version: 1 } } });
+    const other = defineStore<number, Row>('s', { indexes: { byA: { fields: ['a'] } } });
+    await inMemory(async (db) => {
+      await db.write((tx) => {
+        for (let i = 0; i < 3000; i++) tx.store(plain).put(i, { a: i, b: `b${i % 7}` });
+      });
+      await db.write((tx) => void tx.store(odd));
+      // Readers under the other definition, as a build begins and between its batches.
+      for (let i = 0; i < 20; i++) await db.read((tx) => tx.store(other).count());
+      await db.write((tx) => void tx.store(odd).put(1, { a: 1, b: 'b1' }));
+      await db.indexReady('s', 'f');
+      await db.read(async (tx) => expect(await tx.store(odd).index('f').count()).toBe(3000));
+      await db.write((tx) => tx.rename('s', 't'));
+      await db.rebuildIndex('t', 'f');
+      await db.indexReady('t', 'f');
+      expect((await db.verify()).problems).toEqual([]);
+    });
+  });
+
   test('after goes on behind an entry, within the bounds of its range', async () => {
     await inMemory(async (db) => {
       await db.write((tx) => {
