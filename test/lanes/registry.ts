@@ -69,7 +69,7 @@ async function mixed(seed: number): Promise<Figures> {
 }
 
 async function schedules(seed: number): Promise<Figures> {
-  const counts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
+  const counts: ClientCounts = { commits: 0, refused: 0, reads: 0, claims: 0 };
   const kinds = [runQuietly, runWithFailingDisk, runBank, runQuietly, runWithPowerCuts];
   for (const [at, run] of kinds.entries()) {
     const one = seed * kinds.length + at;
@@ -79,7 +79,7 @@ async function schedules(seed: number): Promise<Figures> {
       throw new Error(`${run.name}(${one}): ${error instanceof Error ? error.stack : String(error)}`);
     }
   }
-  return { schedules: kinds.length, commits: counts.commits };
+  return { schedules: kinds.length, commits: counts.commits, claims: counts.claims };
 }
 
 async function indexes(seed: number): Promise<Figures> {

@@ -18,6 +18,7 @@ import type { EngineApi, EngineOptions } from '../../src/transaction/engine-api.
 import { openEngine } from '../../src/transaction/engine.ts';
 import { applyTo, drawCommit, mayRead, type ModelCommit } from '../helpers/engine-model.ts';
 import { backUpOnce } from './backup-system.ts';
+import { Claiming, type Manner } from './claiming.ts';
 import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
 import { LivingPins } from './pin-system.ts';
@@ -47,9 +48,20 @@ export class EngineClient {
   readonly #pins = new LivingPins();
   readonly #unknown: Unknown[] = [];
   readonly #twoPhase: TwoPhase;
+  readonly #claiming: Claiming;
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#claiming = new Claiming({
+      env: options.env,
+      random: options.random,
+      life: options.life,
+      isQuiet: false,
+      engine: () => this.#api,
+      nextId: () => this.#nextId++,
+      write: (commit, manner) => this.#commit(commit, manner),
+      reopen: () => this.#reopen(),
+    });
     this.#twoPhase = new TwoPhase(options.oracle, options.random, options.life);
   }
 
@@ -87,7 +99,8 @@ export class EngineClient {
 
   async #step(): Promise<void> {
     const { random } = this.#options;
-    const choice = random.below(39);
+    const choice = random.below(42);
+    if (choice >= 39) return this.#claiming.step();
     if (choice >= 35) return this.#twoPhase.step(this.#api, () => this.#nextId++);
     if (choice === 33) return backUpOnce(this.#api, this.#options.oracle);
     if (choice === 34) return allOf([backUpOnce(this.#api, this.#options.oracle), this.write(), this.write()]);
@@ -102,21 +115,32 @@ export class EngineClient {
     else await allOf([this.#api.checkpoint(), this.write(), this.write()]);
   }
 
-  /** One commit. Whatever is not "unknown" is a no, and stays one. */
   async write(): Promise<void> {
-    const { oracle, random, life } = this.#options;
-    const commit: ModelCommit = drawCommit(this.#nextId++, random, life.keys, life.longest);
-    const transaction = this.#api.begin('write');
+    const { random, life } = this.#options;
+    await this.#commit(drawCommit(this.#nextId++, random, life.keys, life.longest));
+  }
+
+  /** One commit. Whatever is not "unknown" is a no, and stays one; false where such a no is in order. */
+  async #commit(commit: ModelCommit, { claim, read, think, mayLose }: Manner = {}): Promise<boolean> {
+    const { oracle } = this.#options;
+    const transaction = this.#api.begin('write', { claim });
     const transactionId = transaction.id;
-    const ticket = oracle.started({ commit, transactionId });
+    let ticket = -1;
     try {
+      const reads = read?.(transaction);
+      ticket = oracle.started({ commit, transactionId, reads });
+      if (think !== undefined) await think();
       applyTo(transaction, commit, true);
       oracle.acknowledged(ticket, await transaction.commit());
+      return true;
     } catch (error) {
+      transaction.rollback();
+      if (ticket < 0) throw error;
       if (error instanceof OutcomeUnknownError) this.#unknown.push({ ticket, transactionId });
       else if (error instanceof SopError) oracle.refused(ticket);
-      transaction.rollback();
-      if (!isHeldBack(error) && !(mayRead(commit) && error instanceof ConflictError)) throw error;
+      const mayConflict = mayLose === true || mayRead(commit);
+      if (!isHeldBack(error) && !(mayConflict && error instanceof ConflictError)) throw error;
+      return false;
     }
   }
 

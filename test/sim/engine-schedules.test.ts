@@ -29,7 +29,7 @@ const KINDS: readonly {
 describe(`clients of one engine under any schedule (SOP_SEED=${first})`, () => {
   for (const { name, count, run } of KINDS) {
     it(name, { timeout: 1_800_000 }, async () => {
-      const counts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
+      const counts: ClientCounts = { commits: 0, refused: 0, reads: 0, claims: 0 };
       const runs = only === undefined ? Math.ceil(count * scale) : 1;
       for (let seed = first; seed < first + runs; seed++) {
         try {

@@ -13,8 +13,10 @@ import { openEngine } from '../../src/transaction/engine.ts';
 import {
   applyTo,
   applyToModel,
+  type Chance,
   type Content,
   drawCommit,
+  drawDetour,
   expectContent,
   expectSound,
   mayRead,
@@ -22,6 +24,7 @@ import {
   readVersionedMarks,
 } from '../helpers/engine-model.ts';
 import { backUpOnce, expectBackup } from './backup-system.ts';
+import { Claiming, type Manner, SHORT_WHILE_MS } from './claiming.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
 import type { Oracle, OracleState } from './crash-oracle.ts';
 import { expectPins, LivingPins } from './pin-system.ts';
@@ -49,7 +52,7 @@ export interface IssuedCommit {
   /** Prepared first, decided later. */
   readonly isTwoPhase?: boolean;
   /** What it read: still so when its changes come. */
-  readonly reads?: readonly SeenValue[];
+  readonly reads?: readonly SeenValue[] | undefined;
 }
 
 export interface Life {
@@ -59,6 +62,8 @@ export interface Life {
   readonly longest: number;
   /** A third of the steps are backups. */
   readonly favoursBackups?: boolean;
+  /** Half of the steps are claims. */
+  readonly favoursClaims?: boolean;
 }
 
 export function engineSystem(life: Life, options: EngineOptions = SMALL): SystemUnderTest<IssuedCommit> {
@@ -70,10 +75,25 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       const pins = new LivingPins();
       const twoPhase = new TwoPhase(oracle, random, life);
       const write = (): Promise<number> => commitOne(engine, drawCommit(nextId++, random, keys, longest), oracle);
+      const reopen = async (): Promise<void> => {
+        await engine.close();
+        engine = await openEngine(env, options);
+      };
+      const claiming = new Claiming({
+        env,
+        random,
+        life,
+        isQuiet: true,
+        engine: () => engine,
+        nextId: () => nextId++,
+        write: async (commit, manner) => (await commitOne(engine, commit, oracle, manner)) > 0,
+        reopen,
+      });
       for (let step = 0; step < steps; step++) {
         const isBackup = life.favoursBackups === true && random.below(3) === 0;
-        const choice = isBackup ? 33 + random.below(2) : random.below(41);
-        if (choice >= 35) await twoPhase.step(engine, () => nextId++);
+        const choice = isBackup ? 33 + random.below(2) : random.below(44);
+        if (choice >= 41 || (life.favoursClaims === true && random.below(2) === 0)) await claiming.step();
+        else if (choice >= 35) await twoPhase.step(engine, () => nextId++);
         else if (choice === 33) await backUpOnce(engine, oracle);
         else if (choice === 34) await Promise.all([backUpOnce(engine, oracle), write(), engine.compact(), write()]);
         else if (choice >= 32) await Promise.all([engine.compact(), pins.step(engine, oracle, choice)]);
@@ -82,10 +102,8 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
         else if (choice < 23) await Promise.all(Array.from({ length: 2 + random.below(6) }, write));
         else if (choice < 26) await engine.checkpoint();
         else if (choice < 27) await engine.compact();
-        else if (choice < 28) {
-          await engine.close();
-          engine = await openEngine(env, options);
-        } else await Promise.all([engine.checkpoint(), write(), write()]);
+        else if (choice < 28) await reopen();
+        else await Promise.all([engine.checkpoint(), write(), write()]);
       }
       if (random.below(2) === 0) await engine.close();
     },
@@ -99,8 +117,14 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       if (random.below(2) === 0 && (await decideFound(engine, state, oracle, random.below(100)))) {
         content = expectContentOf(engine, oracle.stateAt(Number.POSITIVE_INFINITY));
       }
-      const commit: ModelCommit = { id: 1_000_000 + state.commits.length, operations: [] };
-      await commitOne(engine, commit, oracle);
+      const commit = drawLast(1_000_000 + state.commits.length, random);
+      const sinceMs = env.clock.monotonicMs();
+      // Of those who claimed before the crash nobody is waited for.
+      if ((await commitOne(engine, commit, oracle)) > 0) {
+        const tookMs = env.clock.monotonicMs() - sinceMs;
+        if (tookMs >= SHORT_WHILE_MS) throw new Error(`the first commit of an opening took ${tookMs} ms`);
+        applyToModel(content.model, commit);
+      }
       if (further === 0) await engine.compact();
       else if (further === 1) await backUpOnce(engine, oracle);
       else if (further < 3) await engine.checkpoint();
@@ -115,18 +139,35 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
   };
 }
 
-/** Commits and tells the oracle of a start and a yes; what an error means is the caller's to tell. */
-export async function commitOne(engine: EngineApi, commit: ModelCommit, oracle: Oracle<IssuedCommit>): Promise<number> {
-  const transaction = engine.begin('write');
-  const ticket = oracle.started({ commit, transactionId: transaction.id });
+/** A change where others may have been, and something taken back. */
+function drawLast(id: number, random: Chance): ModelCommit {
+  const operations = random.below(2) === 0 ? [] : drawCommit(id, random, 40, 500).operations.slice(0, 2);
+  return random.below(4) === 0 ? { id, operations, detours: [drawDetour(0, random, 40, 500)] } : { id, operations };
+}
+
+/**
+ * Commits and tells the oracle of a start and a yes; what an error means is the caller's to tell. 0 where it was refused as is
+ * in order.
+ */
+export async function commitOne(
+  engine: EngineApi,
+  commit: ModelCommit,
+  oracle: Oracle<IssuedCommit>,
+  { claim, read, think, mayLose }: Manner = {},
+): Promise<number> {
+  const transaction = engine.begin('write', { claim });
+  const reads = read?.(transaction);
+  const ticket = oracle.started({ commit, transactionId: transaction.id, reads });
   try {
+    if (think !== undefined) await think();
     applyTo(transaction, commit);
     const number = await transaction.commit();
     oracle.acknowledged(ticket, number);
     return number;
   } catch (error) {
-    if (!isHeldBack(error) && !(mayRead(commit) && error instanceof ConflictError)) throw error;
-    oracle.refused(ticket);
+    const mayConflict = mayLose === true || mayRead(commit);
+    if (error instanceof ConflictError) oracle.refused(ticket);
+    if (!isHeldBack(error) && !(mayConflict && error instanceof ConflictError)) throw error;
     return 0;
   } finally {
     transaction.rollback();
@@ -237,8 +278,8 @@ export async function crashRound(seed: number, round: number, maxPoints = 60): P
   const options: CrashOptions = isLarge
     ? { seed: seed * 1000 + round, maxPoints, randomDamages: 3, second: { chance: 0.03, maxPoints: 2 } }
     : { seed: seed * 1000 + round, maxPoints, randomDamages: 6, second: { chance: 0.1, maxPoints: 2 } };
-  const favoursBackups = round % 5 === 2;
-  const system = engineSystem(isLarge ? LARGE_LIFE : { ...SHORT_LIFE, favoursBackups });
+  const favours = { favoursBackups: round % 5 === 2, favoursClaims: round % 5 === 3 };
+  const system = engineSystem(isLarge ? LARGE_LIFE : { ...SHORT_LIFE, ...favours });
   const report = await runCrashHarness(system, { world: { traceLength: 2000 }, ...options });
   const stories = report.failures.map(({ story, error }) => `${story}\n${(error as Error).stack ?? String(error)}`);
   if (stories.length > 0) throw new Error(`SOP_SEED=${seed}, round ${round}\n${stories.join('\n')}`);

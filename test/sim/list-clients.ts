@@ -7,16 +7,19 @@ import {
   SnapshotTooOldError,
 } from '../../src/base/errors.ts';
 import { readU32, writeU32 } from '../../src/base/bytes.ts';
+import { CLAIM_MS } from '../../src/commit/claims.ts';
 import type { Env } from '../../src/env/env.ts';
-import type { SeededRandom } from '../../src/env/simulated-random.ts';
+import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
-import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
+import type { EngineApi, EngineClaim, EngineTransaction } from '../../src/transaction/engine-api.ts';
 import { FOUND, NOT_LOADED } from '../../src/storage/find-result.ts';
 import type { History, HistoryTransaction, List } from './list-history.ts';
 
 export const LIST_STORE = 100;
 const MARK_STORE = 101;
 const KEYS = 12;
+/** What no transaction has appended. */
+const NOBODYS = 0xffff_ffff;
 
 export interface ClientContext {
   readonly env: Env;
@@ -31,6 +34,7 @@ export interface ClientCounts {
   commits: number;
   refused: number;
   reads: number;
+  claims: number;
 }
 
 /** One client: `transactions` of them, one after another, refused ones included. */
@@ -43,23 +47,71 @@ export async function runClient(context: ClientContext, transactions: number, co
   }
 }
 
+/** Who loses runs the same again, and claims what it read sooner or later; who loses too often gives up. */
 async function writeOnce(context: ClientContext, counts: ClientCounts): Promise<void> {
-  const { engine, random, history } = context;
-  const transaction = engine.begin('write');
+  const { engine, random } = context;
+  const program = random.below(2 ** 31);
+  const losses = random.below(4);
+  let claim: EngineClaim | undefined;
+  for (let run = 0; run < 7; run++) {
+    const lost = await runOnce(context, new SeededRandom(program), claim, counts);
+    if (lost === undefined || run === losses + 3) return;
+    claim = run < losses ? undefined : await engine.claim(lost);
+    if (claim === undefined) continue;
+    counts.claims++;
+    // Some give up, and some without a word: the others go on all the same.
+    const choice = random.below(10);
+    if (choice < 1) return;
+    if (choice < 2) return engine.endClaim(claim);
+  }
+}
+
+/** Answers the transaction where it was lost to another one. */
+async function runOnce(
+  context: ClientContext,
+  program: SeededRandom,
+  claim: EngineClaim | undefined,
+  counts: ClientCounts,
+): Promise<EngineTransaction | undefined> {
+  const { engine, history } = context;
+  const transaction = engine.begin('write', { claim });
   const told = history.begin('write', transaction.snapshot);
   try {
-    const count = 1 + random.below(4);
-    for (let i = 0; i < count; i++) await operate(context, transaction, told);
+    const count = 1 + program.below(4);
+    for (let i = 0; i < count; i++) await operate(context, program, transaction, told);
+    if (program.chance(0.2)) await goAstray(context, program, transaction);
     if (told.operations.some((one) => one.kind === 'write' || one.kind === 'remove' || one.kind === 'clear'))
       mark(transaction, told.id);
-    history.committed(told, await transaction.commit());
+    history.committed(told, await committed(context, transaction));
     counts.commits++;
+    return undefined;
   } catch (error) {
     told.outcome = error instanceof OutcomeUnknownError ? 'unknown' : 'refused';
     transaction.rollback();
     counts.refused++;
     if (!isInOrder(context, error)) throw error;
+    return error instanceof ConflictError ? transaction : undefined;
   }
+}
+
+/** Nobody is kept out for long, however many claim. */
+async function committed({ env, disksFail }: ClientContext, transaction: EngineTransaction): Promise<number> {
+  const sinceMs = env.clock.monotonicMs();
+  const number = await transaction.commit();
+  const tookMs = env.clock.monotonicMs() - sinceMs;
+  if (disksFail !== true && tookMs > CLAIM_MS * 1.5) throw new Error(`a commit took ${tookMs} ms`);
+  return number;
+}
+
+/** Changes that are taken back at once. */
+async function goAstray(context: ClientContext, program: SeededRandom, transaction: EngineTransaction): Promise<void> {
+  const place = transaction.savepoint();
+  const [lower, upper] = drawRange(program);
+  if (program.chance(0.3)) transaction.removeRange(LIST_STORE, bytesOf(lower), bytesOf(upper));
+  // Enough of them to spill.
+  for (let i = program.below(24); i >= 0; i--) put(transaction, drawKey(program), [NOBODYS]);
+  if (program.chance(0.5)) await pause(context);
+  transaction.rollbackTo(place);
 }
 
 async function readOnce(context: ClientContext, counts: ClientCounts): Promise<void> {
@@ -69,7 +121,7 @@ async function readOnce(context: ClientContext, counts: ClientCounts): Promise<v
   try {
     const count = 1 + random.below(4);
     for (let i = 0; i < count; i++) {
-      await look(context, transaction, told);
+      await look(context, random, transaction, told);
       await pause(context);
     }
     await transaction.commit();
@@ -90,14 +142,15 @@ function isInOrder({ disksFail }: ClientContext, error: unknown): boolean {
   );
 }
 
+/** `random` draws what is done, that of the context when. */
 async function operate(
   context: ClientContext,
+  random: SeededRandom,
   transaction: EngineTransaction,
   told: HistoryTransaction,
 ): Promise<void> {
-  const { random } = context;
   const choice = random.below(20);
-  if (choice < 9) await append(context, transaction, told);
+  if (choice < 9) await append(context, random, transaction, told);
   else if (choice < 11) {
     const key = drawKey(random);
     put(transaction, key, [newElement(told)]);
@@ -111,12 +164,17 @@ async function operate(
     const [lower, upper] = drawRange(random);
     transaction.removeRange(LIST_STORE, bytesOf(lower), bytesOf(upper));
     told.operations.push({ kind: 'clear', lower, upper });
-  } else await look(context, transaction, told);
-  if (random.chance(0.5)) await pause(context);
+  } else await look(context, random, transaction, told);
+  if (context.random.chance(0.5)) await pause(context);
 }
 
-async function append(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
-  const key = drawKey(context.random);
+async function append(
+  context: ClientContext,
+  random: SeededRandom,
+  transaction: EngineTransaction,
+  told: HistoryTransaction,
+): Promise<void> {
+  const key = drawKey(random);
   const found = await read(context, transaction, key);
   told.operations.push({ kind: 'read', key, found });
   // Lists are kept short, so that histories stay readable.
@@ -125,8 +183,12 @@ async function append(context: ClientContext, transaction: EngineTransaction, to
   told.operations.push({ kind: 'write', key, list });
 }
 
-async function look(context: ClientContext, transaction: EngineTransaction, told: HistoryTransaction): Promise<void> {
-  const { random } = context;
+async function look(
+  context: ClientContext,
+  random: SeededRandom,
+  transaction: EngineTransaction,
+  told: HistoryTransaction,
+): Promise<void> {
   const choice = random.below(3);
   if (choice === 0) {
     const key = drawKey(random);

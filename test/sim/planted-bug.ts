@@ -3,6 +3,7 @@ export type Lane =
   | 'crash'
   | 'crash with backups'
   | 'crash with values'
+  | 'crash with claims'
   | 'faults'
   | 'model'
   | 'model with spills'

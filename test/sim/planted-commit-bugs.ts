@@ -1,4 +1,7 @@
 /** Planted mistakes in what a commit is checked against. */
+import { Claims } from '../../src/commit/claims.ts';
+import { Combiner } from '../../src/commit/combiner.ts';
+import type { CommitRequest } from '../../src/commit/commit-request.ts';
 import { StoreReads } from '../../src/commit/read-set.ts';
 import { RangeRemovals } from '../../src/storage/range-removals.ts';
 import { RecordSearch } from '../../src/storage/record-search.ts';
@@ -69,5 +72,30 @@ export const COMMIT_BUGS: readonly PlantedBug[] = [
     name: 'processes: ranges that were read are not validated',
     lane: 'histories',
     plant: (undo) => undo.method(StoreReads.prototype, 'addRange', () => () => {}),
+  },
+  {
+    name: 'a claim lets changes through',
+    lane: 'crash with claims',
+    plant: (undo) => undo.method(Claims.prototype, 'holdMs', () => () => 0),
+  },
+  {
+    name: 'a claim is not given back when its run has ended',
+    lane: 'crash with claims',
+    plant: (undo) => undo.method(Claims.prototype, 'end', () => () => {}),
+  },
+  {
+    name: 'who claims does not see what was in flight',
+    lane: 'crash with claims',
+    plant: (undo) => undo.method(Combiner.prototype, 'landed', () => () => Promise.resolve()),
+  },
+  {
+    name: 'what was read under a claim is not validated',
+    lane: 'schedules',
+    plant: (undo) =>
+      undo.method(Combiner.prototype, 'submit', (original) => {
+        return function (this: Combiner, request: CommitRequest, lone: boolean): void {
+          original.call(this, request.claim === undefined ? request : { ...request, reads: undefined }, lone);
+        };
+      }),
   },
 ];

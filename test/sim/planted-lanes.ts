@@ -15,9 +15,10 @@ import { runBank, runQuietly, runWithFailingDisk } from './schedule-runs.ts';
 
 const LIFE: Life = { steps: 20, keys: 40, longest: 3000 };
 const BACKUP_LIFE: Life = { steps: 20, keys: 40, longest: 3000, favoursBackups: true };
+const CLAIMING_LIFE: Life = { steps: 12, keys: 40, longest: 3000, favoursClaims: true };
 const LARGE_LIFE: Life = { steps: 20, keys: 100, longest: 80_000 };
 
-const clientCounts: ClientCounts = { commits: 0, refused: 0, reads: 0 };
+const clientCounts: ClientCounts = { commits: 0, refused: 0, reads: 0, claims: 0 };
 const mixedCounts = noCounts();
 const modelCounts: RunCounts = { steps: 0, commits: 0, refused: 0, tooOld: 0, spilled: 0, reopened: 0 };
 
@@ -43,6 +44,7 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
   crash: { row: 'engine-crash', seeds: 60, run: (seed) => crash(seed, LIFE) },
   'crash with backups': { row: 'engine-crash', seeds: 60, run: (seed) => crash(seed, BACKUP_LIFE) },
   'crash with values': { row: 'engine-crash', seeds: 8, run: (seed) => crash(seed, LARGE_LIFE) },
+  'crash with claims': { row: 'engine-crash', seeds: 30, run: (seed) => crash(seed, CLAIMING_LIFE) },
   faults: { row: 'engine-faults', seeds: 30, run: faults },
   model: {
     row: 'engine-model',
