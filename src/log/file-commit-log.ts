@@ -91,7 +91,10 @@ export class FileCommitLog implements CommitLog {
 
   readonly #answer = (batch: BatchBuilder): unknown => {
     if (this.failed === undefined) this.#acknowledge(batch);
-    return this.failed;
+    const { failed } = this;
+    // Not before: it may be filled again at once, and it is answered by the numbers it holds.
+    batch.written();
+    return failed;
   };
 
   readonly #onFillError = (error: unknown): void => {
@@ -291,7 +294,6 @@ export class FileCommitLog implements CommitLog {
 
   /** The file is done with `batch`. Answers are given in the order of the commits. */
   #settle(batch: BatchBuilder): void {
-    batch.written();
     this.#pending.settle(batch, this.#answer);
   }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isFull, noteFigures } from '../helpers/scale.ts';
 import { EpochModel, type ModelOptions, RULES, type Rule } from './epoch-model.ts';
 import { explore } from './explore.ts';
+import { PIPELINE_RULES, type PipelineRule } from './pipelined-owner.ts';
 
 const config = (members: number, epochs: number, batchesPerEpoch: number, crashes: number): ModelOptions => ({
   members,
@@ -14,7 +15,13 @@ const config = (members: number, epochs: number, batchesPerEpoch: number, crashe
 /** From quickly explored to slowly. */
 const SMALL = [config(3, 3, 1, 0), config(2, 3, 2, 1), { ...config(2, 3, 1, 1), notes: true }];
 const MIDDLE = config(3, 3, 1, 1);
+/** Two batches of a holder under way at once. */
+const PIPELINED = [
+  { ...config(2, 2, 2, 1), pipeline: 2 },
+  { ...config(2, 3, 2, 0), pipeline: 2 },
+];
 const LARGE = [
+  { ...config(2, 3, 2, 1), pipeline: 2 },
   { ...config(3, 3, 1, 0), notes: true },
   { ...config(2, 3, 2, 1), notes: true },
   config(2, 4, 2, 1),
@@ -23,11 +30,11 @@ const LARGE = [
 /** More states than the largest has: the search is meant to end by itself. */
 const LIMIT = 3_000_000;
 
-const named = ({ members, epochs, batchesPerEpoch, crashes, notes }: ModelOptions): string =>
-  `${notes === true ? 'with notes, ' : ''}${members} members, ${epochs} epochs, ${batchesPerEpoch} batches each, ${crashes} crashes of the server`;
+const named = ({ members, epochs, batchesPerEpoch, crashes, notes, pipeline = 1 }: ModelOptions): string =>
+  `${notes === true ? 'with notes, ' : ''}${pipeline > 1 ? `${pipeline} batches under way, ` : ''}${members} members, ${epochs} epochs, ${batchesPerEpoch} batches each, ${crashes} crashes of the server`;
 
 describe('the epoch order', () => {
-  for (const options of [...SMALL, MIDDLE, ...(isFull ? LARGE : [])]) {
+  for (const options of [...SMALL, MIDDLE, ...PIPELINED, ...(isFull ? LARGE : [])]) {
     it(`keeps every promise in every state of ${named(options)}`, () => {
       const { states, complete, counterexample, steps } = explore(new EpochModel(options), LIMIT);
       expect(counterexample?.join('\n')).toBeUndefined();
@@ -48,5 +55,16 @@ describe('without the rule that', () => {
       expect(found, 'a counterexample').toBeDefined();
       console.log(`${shortcut}:\n  ${(found as string[]).join('\n  ')}`);
     }, 300_000);
+  }
+});
+
+describe('with several batches under way, without the rule that', () => {
+  for (const [rule, shortcut] of Object.entries(PIPELINE_RULES)) {
+    it(`${rule}, a promise is broken (${shortcut})`, () => {
+      const options = { ...config(2, 3, 2, 0), pipeline: 2, without: rule as PipelineRule };
+      const found = explore(new EpochModel(options), 600_000).counterexample;
+      expect(found, 'a counterexample').toBeDefined();
+      console.log(`${shortcut}:\n  ${(found as string[]).join('\n  ')}`);
+    });
   }
 });

@@ -17,9 +17,11 @@ import {
   type State,
   setFile,
   setMember,
+  tell,
   textOf,
 } from './epoch-state.ts';
 import type { Model } from './explore.ts';
+import { lateWrites, type PipelineRule, pipelinedSteps, type Steps } from './pipelined-owner.ts';
 
 /** The rules; each is on unless named. */
 export const RULES = {
@@ -47,10 +49,10 @@ export interface ModelOptions {
   readonly crashes: number;
   /** Idle holders write their durable number once more. */
   readonly notes?: boolean;
-  readonly without?: Rule | undefined;
+  /** Most batches that a holder has under way; 1 unless given. */
+  readonly pipeline?: number;
+  readonly without?: Rule | PipelineRule | undefined;
 }
-
-type Steps = (readonly [string, State])[];
 
 export class EpochModel implements Model<State> {
   readonly start: State;
@@ -137,14 +139,25 @@ export class EpochModel implements Model<State> {
       case 'header synced':
         return [['reads its own seal', this.#begin(state, index, member)]];
       case 'ready':
-        return this.#hold(state, index, member);
+        return this.#isPipelined
+          ? pipelinedSteps(state, index, member, this.#pipeline)
+          : this.#hold(state, index, member);
       case 'written':
         return this.#syncBatch(state, index, member);
       case 'synced':
         return [['reads the seal', this.#answer(state, index, member)]];
       case 'stopped':
-        return this.#verdict(state, index, member);
+        return [...this.#verdict(state, index, member), ...lateWrites(state, index, member)];
     }
+  }
+
+  get #isPipelined(): boolean {
+    return (this.#options.pipeline ?? 1) > 1;
+  }
+
+  get #pipeline() {
+    const { batchesPerEpoch, pipeline = 1, notes = false, without } = this.#options;
+    return { batchesPerEpoch, pipeline, notes, without: without as PipelineRule };
   }
 
   #has(rule: Rule): boolean {
@@ -207,15 +220,14 @@ export class EpochModel implements Model<State> {
   #readEnd(state: State, index: number, member: Member, phase: Member['phase']): State {
     const file = state.files[member.newest];
     // It has the file open and reads on in it; that others removed it is what the look after the creation is for.
-    if (file === undefined) return setMember(state, index, { phase, taken: 0, copy: 0 });
+    if (file === undefined) return setMember(state, index, { phase, taken: 0, copies: [] });
     const all = historyOf(state, member.newest, SEEN, true);
-    const end = all.from + all.records.length;
-    const isNoted = file.noted === file.own.length + 1;
-    const last =
-      file.own.length > 0 && !isNoted && this.#has('a tail that is not proven is copied')
-        ? (all.records.at(-1) as RecordId)
-        : 0;
-    return setMember(state, index, { phase, taken: last === 0 ? end : end - 1, copy: last });
+    const hole = file.own.findIndex(({ stage }) => stage === NONE);
+    const seen = hole < 0 ? file.own : file.own.slice(0, hole);
+    const proven = seen.reduce((most, { stated }, at) => Math.max(most, stated ?? at), Math.max(0, file.noted - 1));
+    const tail = this.#has('a tail that is not proven is copied') ? Math.max(0, seen.length - proven) : 0;
+    const taken = all.from + all.records.length - tail;
+    return setMember(state, index, { phase, taken, copies: all.records.slice(all.records.length - tail) });
   }
 
   #create(state: State, index: number, member: Member): Steps {
@@ -229,7 +241,7 @@ export class EpochModel implements Model<State> {
       seal: NONE,
       before: member.newest,
       taken: member.taken,
-      copiedCount: member.copy === 0 ? 0 : 1,
+      copiedCount: member.copies.length,
       copies: [],
       own: [],
       noted: 0,
@@ -250,7 +262,7 @@ export class EpochModel implements Model<State> {
   #copy(state: State, index: number, member: Member): State {
     const file = this.#owns(state, index, member);
     if (file === undefined) return setMember(state, index, IDLE);
-    const copies: Item[] = member.copy === 0 ? [] : [{ id: member.copy, stage: SEEN }];
+    const copies: Item[] = member.copies.map((id) => ({ id, stage: SEEN }));
     const inOneSync = !this.#has('copies are synced before the header');
     const phase = inOneSync ? 'header written' : 'copied';
     return setMember(setFile(state, member.epoch, { ...file, copies, header: inOneSync ? SEEN : file.header }), index, {
@@ -313,7 +325,7 @@ export class EpochModel implements Model<State> {
 
   #syncBatch(state: State, index: number, member: Member): Steps {
     const file = this.#owns(state, index, member);
-    const unknown = file?.own.at(-1)?.id ?? 0;
+    const unknown = [file?.own.at(-1)?.id ?? 0];
     const failed = setMember(state, index, { ...IDLE, phase: 'stopped', epoch: member.epoch, unknown });
     if (file === undefined || member.lost) return [['fails to sync its batch', failed]];
     const steps: Steps = [];
@@ -331,7 +343,7 @@ export class EpochModel implements Model<State> {
 
   #answer(state: State, index: number, member: Member): State {
     const file = this.#owns(state, index, member);
-    const unknown = file?.own.at(-1)?.id ?? 0;
+    const unknown = [file?.own.at(-1)?.id ?? 0];
     const isSealed = file === undefined || file.seal !== NONE;
     if (isSealed && this.#has('the seal is read before an acknowledgement')) {
       return setMember(state, index, { ...IDLE, phase: 'stopped', epoch: member.epoch, unknown });
@@ -353,18 +365,18 @@ export class EpochModel implements Model<State> {
     let newest = 0;
     for (const [epoch, file] of state.files.entries()) {
       if (file === undefined || file.header === NONE || epoch <= member.epoch) continue;
-      if (file.own.length > 0 || file.noted > 0 || !this.#has('verdicts come from epochs that count')) newest = epoch;
+      if ((file.own[0]?.stage ?? NONE) >= SEEN || file.noted > 0 || !this.#has('verdicts come from epochs that count'))
+        newest = epoch;
     }
     if (newest === 0) return [];
     const history = historyOf(state, newest, SEEN, false);
-    const isReclaimed = history.from > 0 && !history.records.includes(member.unknown);
+    const [unknown = 0, ...others] = member.unknown;
+    const isReclaimed = history.from > 0 && !history.records.includes(unknown);
     // The root that the files went for holds its number; ids say whether it is in.
-    const isIn = isReclaimed ? state.truth.includes(member.unknown) : history.records.includes(member.unknown);
-    const done = setMember(state, index, IDLE);
+    const isIn = isReclaimed ? state.truth.includes(unknown) : history.records.includes(unknown);
+    const done = setMember(state, index, others.length === 0 ? IDLE : { unknown: others });
     if (!isIn)
-      return [
-        ['is told that its batch is out', { ...done, out: [...state.out, member.unknown].sort((a, b) => a - b) }],
-      ];
+      return [['is told that its batch is out', { ...done, out: [...state.out, unknown].sort((a, b) => a - b) }]];
     const line = Math.max(state.line, newest);
     return [['is told that its batch is in', { ...tell(done, history, 'a verdict is given'), line }]];
   }
@@ -373,23 +385,6 @@ export class EpochModel implements Model<State> {
     const file = state.files[member.epoch];
     return file?.owner === index ? file : undefined;
   }
-}
-
-/** What was told before must be the beginning of what is told now, or the other way round. */
-function tell(state: State, history: { from: number; records: readonly RecordId[] }, doing: string): State {
-  const { truth } = state;
-  const told = [...truth];
-  for (const [at, id] of history.records.entries()) {
-    const number = history.from + at;
-    if (number < truth.length && truth[number] !== id) {
-      return { ...state, fault: `${doing}, but number ${number + 1} was another record before` };
-    }
-    told[number] = id;
-  }
-  if (doing.startsWith('the owner') && history.from + history.records.length < truth.length + 1) {
-    return { ...state, fault: `${doing} number ${history.from + history.records.length} for the second time` };
-  }
-  return { ...state, truth: told };
 }
 
 function syncFolder(state: State): State {
@@ -418,11 +413,22 @@ function crashesOf(state: State): Steps {
     // Never synced, and true all the same.
     if (file.noted > 0)
       fork((s) => ({ ...s, files: s.files.map((one, at) => (at === epoch && one ? { ...one, noted: 0 } : one)) }));
-    if (file.own.some(({ stage }) => stage === SEEN)) {
+    // Of several under way each by itself; their places stay.
+    for (const { id, stage, stated } of file.own) {
+      if (stage === SEEN && stated !== undefined) fork((s) => loseOwn(s, epoch, id));
+    }
+    if (file.own.some(({ stage, stated }) => stage === SEEN && stated === undefined)) {
       fork((s) => lose(s, { own: (s.files[epoch]?.own ?? []).filter(({ stage }) => stage === DURABLE) }));
     }
   }
   return results.map((one) => ['the server crashes', one] as const);
+}
+
+function loseOwn(state: State, epoch: number, id: RecordId): State {
+  const file = state.files[epoch];
+  if (file === undefined) return state;
+  const own = file.own.map((one) => (one.id === id ? ({ ...one, stage: NONE } as Item) : one));
+  return markLost(setFile(state, epoch, { ...file, own }), file.owner);
 }
 
 function markLost(state: State, owner: number): State {

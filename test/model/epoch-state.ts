@@ -17,7 +17,16 @@ export type Stage = typeof NONE | typeof SEEN | typeof DURABLE;
 
 export interface Item {
   readonly id: RecordId;
+  /** NONE: its place was given, or lost in a crash, and nothing stands there. */
   readonly stage: Stage;
+  /** Own batches of the epoch that it states answered; left out where it states all before it. */
+  readonly stated?: number;
+}
+
+/** A batch under way, of a holder that has several. */
+export interface Flight {
+  readonly id: RecordId;
+  readonly done: 'given' | 'written' | 'synced' | 'read';
 }
 
 export interface EpochFile {
@@ -62,11 +71,14 @@ export interface Member {
   readonly newest: number;
   readonly highest: number;
   readonly taken: number;
-  readonly copy: RecordId;
+  /** Of the old epoch, to be copied: what nothing proves durable. */
+  readonly copies: readonly RecordId[];
   /** Writes of its own that a crash has lost: its next sync fails. */
   readonly lost: boolean;
-  /** Stopped: nobody has told it what became of this. */
-  readonly unknown: RecordId;
+  /** Stopped: nobody has told it what became of these. */
+  readonly unknown: readonly RecordId[];
+  /** Not yet answered, in their order; of a holder that has several under way. */
+  readonly flight: readonly Flight[];
 }
 
 export interface State {
@@ -105,9 +117,10 @@ export const IDLE: Member = {
   newest: 0,
   highest: 0,
   taken: 0,
-  copy: 0,
+  copies: [],
   lost: false,
-  unknown: 0,
+  unknown: [],
+  flight: [],
 };
 
 export interface History {
@@ -141,6 +154,27 @@ function historyBefore(state: State, file: EpochFile, least: Stage): History {
   return { from: all.from, records, torn: all.torn || all.from + records.length < file.taken };
 }
 
+/** What was told before must be the beginning of what is told now, or the other way round. */
+export function tell(
+  state: State,
+  history: { readonly from: number; readonly records: readonly RecordId[] },
+  doing: string,
+): State {
+  const { truth } = state;
+  const told = [...truth];
+  for (const [at, id] of history.records.entries()) {
+    const number = history.from + at;
+    if (number < truth.length && truth[number] !== id) {
+      return { ...state, fault: `${doing}, but number ${number + 1} was another record before` };
+    }
+    told[number] = id;
+  }
+  if (doing.startsWith('the owner') && history.from + history.records.length < truth.length + 1) {
+    return { ...state, fault: `${doing} number ${history.from + history.records.length} for the second time` };
+  }
+  return { ...state, truth: told };
+}
+
 const PHASES: readonly Phase[] = [
   'idle',
   'viewed',
@@ -159,6 +193,8 @@ const PHASES: readonly Phase[] = [
   'stopped',
 ];
 
+const FLIGHTS: readonly Flight['done'][] = ['given', 'written', 'synced', 'read'];
+
 /** One string for a state; members in the order given. */
 export function textOf(state: State, order: readonly number[]): string {
   const codes: number[] = [state.line, state.crashes, state.fault === undefined ? 0 : 1];
@@ -171,11 +207,13 @@ export function textOf(state: State, order: readonly number[]): string {
     codes.push(1 + stages, order.indexOf(file.owner), file.before, file.taken, file.copiedCount, file.copies.length);
     for (const { id, stage } of file.copies) codes.push(id * 3 + stage);
     codes.push(file.own.length, file.noted);
-    for (const { id, stage } of file.own) codes.push(id * 3 + stage);
+    for (const { id, stage, stated } of file.own) codes.push(id * 3 + stage, ...(stated === undefined ? [] : [stated]));
   }
   for (const index of order) {
     const m = state.members[index] as Member;
-    codes.push(PHASES.indexOf(m.phase), m.epoch, m.newest, m.highest, m.taken, m.copy, m.lost ? 1 : 0, m.unknown);
+    codes.push(PHASES.indexOf(m.phase), m.epoch, m.newest, m.highest, m.taken, m.lost ? 1 : 0);
+    codes.push(m.copies.length, ...m.copies, m.unknown.length, ...m.unknown, m.flight.length);
+    for (const { id, done } of m.flight) codes.push(id * 4 + FLIGHTS.indexOf(done));
   }
   codes.push(state.truth.length, ...state.truth, state.out.length, ...state.out, ...state.removed);
   return String.fromCharCode(...codes);

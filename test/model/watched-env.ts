@@ -4,17 +4,23 @@ import type { Env, File, FileSystem, OpenOptions } from '../../src/env/env.ts';
 export type Deed =
   | { readonly kind: 'create' | 'remove' | 'sync' | 'sync-folder'; readonly path: string }
   | { readonly kind: 'write'; readonly path: string; readonly position: number; readonly isZero: boolean }
-  | { readonly kind: 'batch written' | 'batch synced'; readonly path: string }
-  | { readonly kind: 'seal read'; readonly path: string; readonly isZero: boolean };
+  | { readonly kind: 'batch written' | 'batch synced'; readonly path: string; readonly position: number }
+  | { readonly kind: 'seal read'; readonly path: string; readonly position: number; readonly isZero: boolean };
 
-export function watchedEnv(env: Env, tell: (deed: Deed) => void): Env {
+/** An append that its caller waits for: each call of `go` does the next of its three parts, and answers false after the last. */
+export interface HeldAppend {
+  go(): boolean;
+}
+
+/** `hold` takes appends that are waited for; where it is not given they are not told of. */
+export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (append: HeldAppend) => void): Env {
   const inner = env.files;
   const files: FileSystem = {
     readOnly: false,
     open(path: string, options: OpenOptions): File {
       const file = inner.open(path, options);
       if (options.mode === 'create') tell({ kind: 'create', path });
-      return watchedFile(file, tell);
+      return watchedFile(file, tell, hold);
     },
     status: (path) => inner.status(path),
     list: (path) => inner.list(path),
@@ -37,8 +43,28 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void): Env {
   return { ...env, files };
 }
 
-function watchedFile(file: File, tell: (deed: Deed) => void): File {
+function watchedFile(file: File, tell: (deed: Deed) => void, hold?: (append: HeldAppend) => void): File {
   const { path } = file;
+  /** Of an append: the write, the sync, the look at the seal. */
+  const parts = (from: Uint8Array, length: number, position: number, sealPosition: number): (() => boolean)[] => [
+    () => {
+      file.writeSync(from.subarray(0, length), position);
+      tell({ kind: 'batch written', path, position });
+      return true;
+    },
+    () => {
+      file.syncSync();
+      tell({ kind: 'batch synced', path, position });
+      return true;
+    },
+    () => {
+      const seal = new Uint8Array(4096);
+      file.readSync(seal, sealPosition);
+      const isZero = seal.every((byte) => byte === 0);
+      tell({ kind: 'seal read', path, position, isZero });
+      return isZero;
+    },
+  ];
   return {
     path,
     direct: file.direct,
@@ -56,17 +82,27 @@ function watchedFile(file: File, tell: (deed: Deed) => void): File {
     },
     sync: () => file.sync(),
     appendSync(from, length, position, sealPosition) {
-      file.writeSync(from.subarray(0, length), position);
-      tell({ kind: 'batch written', path });
-      file.syncSync();
-      tell({ kind: 'batch synced', path });
-      const seal = new Uint8Array(4096);
-      file.readSync(seal, sealPosition);
-      const isZero = seal.every((byte) => byte === 0);
-      tell({ kind: 'seal read', path, isZero });
+      let isZero = false;
+      for (const part of parts(from, length, position, sealPosition)) isZero = part();
       return isZero;
     },
-    append: (from, length, position, sealPosition) => file.append(from, length, position, sealPosition),
+    append(from, length, position, sealPosition) {
+      if (hold === undefined) return file.append(from, length, position, sealPosition);
+      return new Promise<boolean>((resolve, reject) => {
+        const left = parts(from, length, position, sealPosition);
+        const go = (): boolean => {
+          try {
+            const isZero = (left.shift() as () => boolean)();
+            if (left.length === 0) resolve(isZero);
+          } catch (error) {
+            left.length = 0;
+            reject(error);
+          }
+          return left.length > 0;
+        };
+        hold({ go });
+      });
+    },
     reserve: (position, length) => file.reserve(position, length),
     allocateSync: (position, length) => file.allocateSync(position, length),
     truncateSync: (sizeBytes) => file.truncateSync(sizeBytes),
