@@ -61,6 +61,7 @@ import { engineStats } from './engine-stats.ts';
 import { Figures } from './figures.ts';
 import { Maintenance, type MaintenanceHost } from './maintenance.ts';
 import { createPin, listPins, mustFindPin, type PinsHost, removePin } from './pins.ts';
+import { OpenTransactions } from './open-transactions.ts';
 import { loadPrepared, PreparedTransactions } from './prepared.ts';
 import type { SpillContext } from './spill.ts';
 import type { EngineStats } from './stats-types.ts';
@@ -137,7 +138,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   readonly #combiner: Combiner | undefined;
   readonly #maintenance: Maintenance | undefined;
   readonly #prepared: PreparedTransactions;
-  readonly #open = new Set<Transaction>();
+  readonly #open = new OpenTransactions<Transaction>();
   #log: CommitLog | undefined;
   #recovered = new Map<number, number>();
   #openWrites = 0;
@@ -275,7 +276,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   #oldestWriteSnapshot(): number {
     let oldest = this.state.durable;
-    for (const transaction of this.#open)
+    for (const transaction of this.#open.all)
       if (transaction.kind === 'write') oldest = Math.min(oldest, transaction.snapshot);
     return oldest;
   }
@@ -294,7 +295,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   segmentsInUse(): Set<number> {
     const inUse = this.state.prepared.segments(this.segments);
-    for (const transaction of this.#open) for (const segment of transaction.valueSegments) inUse.add(segment);
+    for (const transaction of this.#open.all) for (const segment of transaction.valueSegments) inUse.add(segment);
     return inUse;
   }
 
@@ -529,7 +530,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   /** A transaction still open is rolled back, so that its answer can be one for ever; one on its way is waited for. */
   async #settled(transactionId: string): Promise<void> {
-    for (const transaction of this.#open) {
+    for (const transaction of [...this.#open.all]) {
       if (!transaction.hasId(transactionId)) continue;
       if (!transaction.ended) transaction.rollback();
       else await transaction.settled();
@@ -608,7 +609,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     this.mustBeUsable();
     const { env, databaseId, folder, readOnly, state, cache, pinnedRoots, figures } = this;
     let oldestSnapshot = state.durable;
-    for (const transaction of this.#open) oldestSnapshot = Math.min(oldestSnapshot, transaction.snapshot);
+    for (const transaction of this.#open.all) oldestSnapshot = Math.min(oldestSnapshot, transaction.snapshot);
     return engineStats({
       ...{ env, databaseId, folder, readOnly, state, cache, pinnedRoots, figures, oldestSnapshot },
       dataFolder: this.#folder.data,
@@ -633,7 +634,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   async #close(): Promise<void> {
     const reason = new ClosedError('the database was closed while the transaction was open');
-    for (const transaction of [...this.#open]) transaction.rollback(reason);
+    for (const transaction of [...this.#open.all]) transaction.rollback(reason);
     // Whatever goes wrong on the way: files and lock are given back, and the first error is told.
     const errors: unknown[] = [];
     const attempt = async (work: () => Promise<void> | void): Promise<void> => {
@@ -658,7 +659,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   /** Lets what is being committed end, data being synced before it included. A long log is merged, for a quick opening. */
   async #finishCommits(combiner: Combiner, maintenance: Maintenance): Promise<void> {
     combiner.refuseHeld();
-    await Promise.all([...this.#open].map((transaction) => transaction.settled()));
+    await Promise.all([...this.#open.all].map((transaction) => transaction.settled()));
     await combiner.drained();
     if (this.state.active.usedBytes <= CLOSE_CHECKPOINT_BYTES || this.log.failed !== undefined) return;
     await maintenance.checkpoint().catch((error: unknown) => this.backgroundError(error));

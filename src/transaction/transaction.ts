@@ -57,6 +57,8 @@ export class Transaction implements EngineTransaction {
   readonly #reads: ReadSet | undefined;
   readonly #changes: StoreChanges[] = [];
   /** Stores whose keys end with the number of their commit. */
+  /** See `OpenTransactions`. */
+  slot = -1;
   #numbered: number[] | undefined;
   #foundVersion = -1;
   #ownAddress = 0;

@@ -1,10 +1,10 @@
 /**
- * Scans a database in memory over and over, as a report would, and prints by how many bytes the old generation grew at most from one
- * look to a later one. What a scan hands out is dead a moment later: none of it belongs there.
+ * Scans a database in memory over and over, as a report would, and prints how many bytes an entry V8 took for long-lived. What a
+ * scan hands out is dead a moment later: nothing of it belongs into the old generation.
  */
-import { getHeapSpaceStatistics } from 'node:v8';
 import { Database } from '../../src/store/database.ts';
 import { defineStore } from '../../src/store/define-store.ts';
+import { Promoted } from './promoted.ts';
 
 const ENTRIES = 40_000;
 const ROUNDS = 40;
@@ -22,26 +22,20 @@ for (let from = 0; from < ENTRIES; from += 10_000) {
   });
 }
 await db.checkpoint();
-const oldBytes = (): number =>
-  getHeapSpaceStatistics().find((one) => one.space_name === 'old_space')?.space_used_size ?? 0;
-let lowest = Number.POSITIVE_INFINITY;
-let growth = 0;
-await db.read((tx) => {
-  for (let round = 0; round < ROUNDS; round++) {
+
+async function scan(page: number): Promise<void> {
+  await db.read((tx) => {
     let sum = 0;
-    // The very first page is so long that it lives through collections: that is what V8 draws its conclusions from.
-    for (const page of tx
-      .store(records)
-      .range({})
-      .syncPages(round === 0 ? ENTRIES / 2 : 1000))
-      for (const { value } of page) sum += value.id;
+    for (const entries of tx.store(records).range({}).syncPages(page)) for (const { value } of entries) sum += value.id;
     if (sum !== (ENTRIES * (ENTRIES - 1)) / 2) throw new Error('a scan missed something');
-    const now = oldBytes();
-    // What the first rounds compile and cache counts for nobody.
-    if (round < 3) continue;
-    lowest = Math.min(lowest, now);
-    growth = Math.max(growth, now - lowest);
-  }
-});
+  });
+}
+
+// The very first page is so long that it lives through collections: that is what V8 draws its conclusions from.
+await scan(ENTRIES / 2);
+await scan(1000);
+const promoted = new Promoted();
+promoted.begin();
+for (let round = 0; round < ROUNDS; round++) await scan(1000);
+console.log(promoted.end() / (ENTRIES * ROUNDS));
 await db.close();
-console.log(growth);
