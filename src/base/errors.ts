@@ -169,7 +169,7 @@ export class BackupRefusedError extends SopError {
   }
 }
 
-/** The folder holds a backup that never came to its end: back up into it again, or remove it. */
+/** The folder holds a backup or salvage that never came to its end: back up into it again, or remove it and salvage anew. */
 export class BackupIncompleteError extends SopError {
   constructor(message: string, options?: SopErrorOptions) {
     super('BACKUP_INCOMPLETE', message, false, options);

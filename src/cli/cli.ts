@@ -188,7 +188,7 @@ const HINTS: Readonly<Record<string, string>> = {
   DATABASE_LOCKED: 'another program has it open for writing; reading verbs work beside it',
   STORE_NOT_FOUND: 'sop stores <folder> lists what there is',
   PIN_NOT_FOUND: 'sop pins <folder> lists what there is',
-  BACKUP_INCOMPLETE: 'run sop backup into it again',
+  BACKUP_INCOMPLETE: 'run sop backup into it again, or remove it and run sop salvage again',
   STORE_MISMATCH: 'sop stores <folder> shows how the store is defined',
   CORRUPTION: 'sop verify <folder> names everything that is damaged; sop salvage rescues what is readable',
   NATIVE_MISSING: 'reading verbs work without it',

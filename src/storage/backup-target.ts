@@ -152,8 +152,8 @@ export class BackupTarget {
     }
   }
 
-  /** Makes the copies the backup, and removes what it does not need. */
-  async finish(root: Uint8Array, needed: ReadonlySet<string>): Promise<void> {
+  /** Makes the copies the backup, and removes what it does not need. `keepsMark`: more is to come before it may be opened. */
+  async finish(root: Uint8Array, needed: ReadonlySet<string>, keepsMark = false): Promise<void> {
     const { files } = this.env;
     const { path, data } = this.#folder;
     await files.syncFolder(data);
@@ -165,7 +165,7 @@ export class BackupTarget {
     await files.syncFolder(logFolder(path));
     if (this.#isFirst) {
       this.#folder.settle();
-      this.#folder.unmarkIncomplete();
+      if (!keepsMark) this.#folder.unmarkIncomplete();
     }
     for (const epoch of before) files.remove(epochPath(path, epoch));
     for (const name of files.list(data)) {

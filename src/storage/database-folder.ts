@@ -67,11 +67,14 @@ export function randomWriter(env: Env): number {
 export class DatabaseFolder {
   readonly env: Env;
   readonly path: string;
+  readonly #isUnfinished: boolean;
   #lock: File | undefined;
 
-  constructor(env: Env, path: string) {
+  /** `isUnfinished`: for who makes it; to all others a folder with the mark is no database. */
+  constructor(env: Env, path: string, isUnfinished = false) {
     this.env = env;
     this.path = path;
+    this.#isUnfinished = isUnfinished;
   }
 
   get data(): string {
@@ -84,9 +87,9 @@ export class DatabaseFolder {
 
   /** Undefined where the folder holds no database. */
   readIdentity(): DatabaseIdentity | undefined {
-    if (this.incompleteId() !== undefined) {
+    if (!this.#isUnfinished && this.incompleteId() !== undefined) {
       throw new BackupIncompleteError(
-        `${this.path} holds a backup that never came to its end; back up into it again, or remove it`,
+        `${this.path} holds a backup or salvage that never came to its end; back up into it again, or remove it and salvage anew`,
         { details: { folder: this.path } },
       );
     }
@@ -101,7 +104,7 @@ export class DatabaseFolder {
     throw new DatabaseNotFoundError(`there is no database in ${this.path}`, { details: { folder: this.path } });
   }
 
-  /** The hex id in the mark of an unfinished backup; '' where it can not be read. */
+  /** The hex id in the mark of an unfinished backup or salvage; '' where it can not be read. */
   incompleteId(): string | undefined {
     const path = `${this.path}/${INCOMPLETE}`;
     if (this.env.files.status(path) === undefined) return undefined;

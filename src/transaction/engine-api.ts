@@ -283,6 +283,8 @@ export interface EngineOptions {
   readonly onBackgroundError?: (error: unknown) => void;
   /** Hears of checkpoints, slow commits and the like. */
   readonly observer?: EngineObserver;
+  /** The folder is marked as one that nobody may open yet, and this is who fills it. */
+  readonly isUnfinished?: boolean;
   /** Commits and syncs that take so many milliseconds or more are told as slow. */
   readonly slowMs?: number;
 }

@@ -10,7 +10,7 @@ import { Engine, ignoringErrors, logOptions, type Opened } from './running-engin
 
 /** Opens a database folder. Errors: `DatabaseNotFoundError`, `DatabaseLockedError`, `FormatUnsupportedError`, `CorruptionError`. */
 export async function openEngine(env: Env, options: EngineOptions): Promise<EngineApi> {
-  const folder = new DatabaseFolder(env, options.folder);
+  const folder = new DatabaseFolder(env, options.folder, options.isUnfinished);
   return options.readOnly === true ? openForReading(env, options, folder) : openForWriting(env, options, folder);
 }
 

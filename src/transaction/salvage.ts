@@ -90,20 +90,22 @@ export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvag
   if (env.files.status(to) !== undefined && env.files.list(to).some((name) => name !== 'lock')) {
     throw new InvalidArgumentError(`${to} is not empty; salvage writes into a new folder`);
   }
-  return found.run(async (covered) => {
+  const report = await found.run(async (covered) => {
     await createAt(env, to, covered);
-    return openEngine(env, { folder: to });
+    return openEngine(env, { folder: to, isUnfinished: true });
   });
+  new DatabaseFolder(env, to).unmarkIncomplete();
+  return report;
 }
 
-/** An empty database whose next transaction gets the number after `covered`. */
+/** An empty database whose next transaction gets the number after `covered`; marked, so that nobody takes half a salvage for all of it. */
 async function createAt(env: Env, folder: string, covered: number): Promise<void> {
   const id = new Uint8Array(16);
   env.random.fill(id);
   const target = new BackupTarget(env, folder, { id, features: [] });
   target.open();
   try {
-    await target.finish(encodeRoot({ ...EMPTY_ROOT, covered }, new Segments(env, `${folder}/data`)), new Set());
+    await target.finish(encodeRoot({ ...EMPTY_ROOT, covered }, new Segments(env, `${folder}/data`)), new Set(), true);
   } finally {
     target.close();
   }

@@ -1,7 +1,10 @@
 /** Salvage of what has its number, or its decision, elsewhere in the log: items of equal keys, prepared transactions. */
 import { describe, expect, it } from 'vitest';
+import { BackupIncompleteError, DatabaseNotFoundError } from '../../../src/base/errors.ts';
 import type { Env } from '../../../src/env/env.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
+import { SimulatedWorld } from '../../../src/env/simulated-env.ts';
+import { isMutation } from '../../../src/env/simulated-trace.ts';
 import { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { salvageDatabase } from '../../../src/store/salvage.ts';
@@ -23,6 +26,11 @@ async function rescue(env: Env): Promise<{ db: Database; lost: readonly unknown[
   return { db: await Database.openWith(env, { ...SMALL, folder: RESCUED }), lost };
 }
 
+function noDatabase(error: unknown): undefined {
+  if (error instanceof BackupIncompleteError || error instanceof DatabaseNotFoundError) return undefined;
+  throw error;
+}
+
 describe('salvage', () => {
   it('brings items along under the ids they have, from trees, from the log and from runs', async () => {
     const env = memoryEnv();
@@ -41,6 +49,46 @@ describe('salvage', () => {
     expect(await itemsOf(rescued.db)).toEqual(before);
     await rescued.db.close();
     await db.close();
+  });
+
+  it('leaves nothing that opens as a database where it is killed, until all is there', async () => {
+    const entries = Array.from({ length: 30 }, (_, i) => `k${String(i).padStart(2, '0')}`);
+    let refused = 0;
+    let whole = 0;
+    let mutations = Number.POSITIVE_INFINITY;
+    for (let killAt = 0; killAt <= mutations; killAt++) {
+      const world = new SimulatedWorld(7, { traceLength: 0 });
+      await world.run(async () => {
+        const process = world.startProcess();
+        const db = await Database.openWith(process, { ...SMALL, folder: FOLDER });
+        for (const key of entries) await db.write((tx) => void tx.store(notes).put(key, key.repeat(50)));
+        await db.close();
+        const rescuer = world.startProcess();
+        let seen = 0;
+        world.onOperation = (_, operation) => {
+          if (isMutation(operation.kind) && seen++ === killAt) rescuer.kill();
+        };
+        // A process that was killed never answers.
+        const salvaged = salvageDatabase(rescuer, FOLDER, RESCUED, {}).then(
+          () => true,
+          () => false,
+        );
+        const later = world.startProcess();
+        await Promise.race([salvaged, new Promise<void>((resolve) => later.timers.after(60_000, resolve))]);
+        world.onOperation = undefined;
+        if (seen <= killAt) mutations = seen - 1;
+        const found = await Database.openWith(later, { ...SMALL, folder: RESCUED, create: false }).catch(noDatabase);
+        if (found === undefined) {
+          refused++;
+          return;
+        }
+        whole++;
+        expect(await found.read((tx) => tx.store(notes).range({ keysOnly: true }).toArray())).toEqual(entries);
+        await found.close();
+      });
+    }
+    expect(refused).toBeGreaterThan(5);
+    expect(whole).toBeGreaterThan(0);
   });
 
   it('gives out no item id again', async () => {
