@@ -15,25 +15,8 @@ import { IndexedRow, IndexSet, ownerKeyIn } from '../../src/store/index-set.ts';
 import { ShapeStore } from '../../src/store/shape-store.ts';
 import { StoreCodec } from '../../src/store/store-codec.ts';
 import { type Target, words } from './fuzz.ts';
+import { BY_NAME, PLAIN } from './sample-definitions.ts';
 
-const PLAIN: StoredDefinition = {
-  id: 70,
-  name: 'people',
-  key: keySpecDefinition(['a', { field: 'b', order: 'desc' }], ['c']),
-  values: 'inline',
-  raw: false,
-  unique: true,
-  indexes: [],
-  generation: 1,
-};
-const BY_NAME = {
-  name: 'byName',
-  id: 71,
-  unique: true,
-  fields: [{ name: 'name', descending: false }],
-  version: undefined,
-  many: false,
-};
 const BY_TAGS = { name: 'byTags', id: 72, unique: false, fields: undefined, version: 3, many: true };
 const BY_PLACE = { ...BY_NAME, name: 'byPlace', id: 73, unique: false, fields: [{ name: 'c', descending: true }] };
 /** One of each kind that version 2 of the row says. */

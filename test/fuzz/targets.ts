@@ -1,8 +1,11 @@
 /** Every decoder of bytes or text that come from outside, as a target of the fuzzer. */
 import { readU16, readU32, writeU32, writeU48 } from '../../src/base/bytes.ts';
 import { crc32c } from '../../src/base/checksum.ts';
-import { keySpecDefinition } from '../../src/codec/key-spec.ts';
-import { decodeStoreDefinition, encodeStoreDefinition } from '../../src/codec/store-definition.ts';
+import {
+  decodeStoreDefinition,
+  encodeStoreDefinition,
+  type StoredDefinition,
+} from '../../src/codec/store-definition.ts';
 import { incrementedCell } from '../../src/codec/counter.ts';
 import { Footprint } from '../../src/commit/footprint.ts';
 import { decodeReads, encodeReads } from '../../src/commit/prepared-reads.ts';
@@ -38,6 +41,7 @@ import { makeSubjects } from '../corruption/subjects.ts';
 import { idOf } from '../corruption/statements.ts';
 import { keyTargets, valueTargets } from './codec-targets.ts';
 import { type Target, textOf, words } from './fuzz.ts';
+import { PLAIN } from './sample-definitions.ts';
 import { imageTargets } from './image-targets.ts';
 import { runTarget, storeTargets } from './row-targets.ts';
 import { textTargets } from './text-targets.ts';
@@ -48,16 +52,7 @@ function names(): SegmentNames {
   return new Segments(readOnlyEnv(new Map()), `${FOLDER}/data`);
 }
 
-const DEFINITION = {
-  id: 70,
-  name: 'people',
-  key: keySpecDefinition(['a', { field: 'b', order: 'desc' }], ['c']),
-  values: 'separate' as const,
-  raw: false,
-  unique: false,
-  indexes: [],
-  generation: 1,
-};
+const DEFINITION: StoredDefinition = { ...PLAIN, values: 'separate', unique: false };
 
 function pinRow(): Uint8Array {
   const row = new Uint8Array(PIN_ROW_BYTES);

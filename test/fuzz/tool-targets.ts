@@ -12,7 +12,6 @@ import { readImportLine, splitRow } from '../../src/cli/import-command.ts';
 import { readLines } from '../../src/cli/lines.ts';
 import { Output } from '../../src/cli/output.ts';
 import { quoteWord, splitWords } from '../../src/cli/shell-words.ts';
-import { keySpecDefinition } from '../../src/codec/key-spec.ts';
 import { encodeStoreDefinition } from '../../src/codec/store-definition.ts';
 import { Uuid } from '../../src/codec/uuid.ts';
 import { parseEpochName } from '../../src/log/epoch-file.ts';
@@ -28,6 +27,7 @@ import { BUILD_BEGINS, encodeIndexState } from '../../src/store/index-state.ts';
 import { FOLDER, type FolderBytes, readOnlyEnv, writableEnv } from '../corruption/bytes-env.ts';
 import { idOf } from '../corruption/statements.ts';
 import { chunks, type Target, textOf, words } from './fuzz.ts';
+import { BY_NAME, PLAIN } from './sample-definitions.ts';
 
 /** Twice what there is, many times over: who reads more goes round in circles. */
 const READ_LIMIT = 1 << 26;
@@ -62,7 +62,7 @@ function dumpTargets(folder: FolderBytes): Target[] {
     }
   };
   const rows: readonly (readonly [number, Uint8Array])[] = [
-    [system.CATALOG_STORE, encodeStoreDefinition({ ...DEFINITION, indexes: [BY_NAME] })],
+    [system.CATALOG_STORE, encodeStoreDefinition({ ...PLAIN, indexes: [BY_NAME] })],
     [system.PIN_STORE, new Uint8Array(72).fill(1)],
     [system.PREPARED_STORE, new Uint8Array(40).fill(1)],
     [system.INDEX_STATE_STORE, encodeIndexState(BUILD_BEGINS).subarray(1)],
@@ -156,25 +156,6 @@ function markTarget(): Target {
     },
   };
 }
-
-const DEFINITION = {
-  id: 70,
-  name: 'people',
-  key: keySpecDefinition(['a', { field: 'b', order: 'desc' }], ['c']),
-  values: 'inline' as const,
-  raw: false,
-  unique: true,
-  indexes: [],
-  generation: 1,
-};
-const BY_NAME = {
-  name: 'byName',
-  id: 71,
-  unique: true,
-  fields: [{ name: 'name', descending: false }],
-  version: undefined,
-  many: false,
-};
 
 function importTargets(): Target[] {
   const info = {
