@@ -201,8 +201,10 @@ export class Combiner {
   /** Refuses everything from now on; what waits is refused too. */
   stop(error: unknown): void {
     this.#stopped ??= error;
-    for (const request of this.#queue.splice(0)) request.failed(error);
-    this.#held.refuse(this.#stopped);
+    // Who fails may have claimed something, and lets others go on: until nobody is left.
+    while (this.#queue.length > 0 || this.#held.size > 0) {
+      for (const request of [...this.#queue.splice(0), ...this.#held.release()]) request.failed(this.#stopped);
+    }
     this.#wake();
   }
 

@@ -60,11 +60,11 @@ export class HeldRequests {
     return requests;
   }
 
-  /** Nobody waits any longer: each is refused with `error`, or where there is none ends as if its time were up. */
-  refuse(error?: unknown): void {
+  /** Nobody waits any longer: each ends as if its time were up. */
+  refuse(): void {
     for (const [request, { timer, refusal }] of [...this.#held]) {
       timer.cancel();
-      this.#end(request, error ?? refusal);
+      this.#end(request, refusal);
     }
   }
 }
