@@ -31,7 +31,11 @@ export function freeBytesOf(path: string): number {
   });
 }
 
+/** Removed files whose room is given back off the thread, at once: descriptors are scarce. */
+const MOST_CLOSING = 256;
+
 export class NodeFiles implements FileSystem {
+  #closing = 0;
   readonly readOnly = false;
   readonly #addon: NativeAddon;
   readonly #answers: AppendAnswers;
@@ -78,12 +82,20 @@ export class NodeFiles implements FileSystem {
    * pool, since freeing 64 MiB takes some 12 ms.
    */
   remove(path: string): void {
-    const held = process.platform === 'win32' ? undefined : openIfReadable(path);
+    const isHeld = process.platform !== 'win32' && this.#closing < MOST_CLOSING;
+    const held = isHeld ? openIfReadable(path) : undefined;
     try {
       attempt('remove', path, () => fs.unlinkSync(path));
     } finally {
-      if (held !== undefined) fs.close(held, () => undefined);
+      if (held !== undefined) this.#closeLater(held);
     }
+  }
+
+  #closeLater(descriptor: number): void {
+    this.#closing++;
+    fs.close(descriptor, () => {
+      this.#closing--;
+    });
   }
 
   removeFolder(path: string): void {
