@@ -56,9 +56,9 @@ export class Transaction implements EngineTransaction {
   readonly #host: TransactionHost<Transaction>;
   readonly #reads: ReadSet | undefined;
   readonly #changes: StoreChanges[] = [];
-  /** Stores whose keys end with the number of their commit. */
   /** See `OpenTransactions`. */
   slot = -1;
+  /** Stores whose keys end with the number of their commit. */
   #numbered: number[] | undefined;
   #foundVersion = -1;
   #ownAddress = 0;
