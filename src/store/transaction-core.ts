@@ -313,8 +313,7 @@ export class TransactionCore implements StoreHost {
     for (const id of ids) this.#dropIndex(id);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open)
-      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
+    this.#bindAgain(name, altered);
     this.engine.onCommit(() => this.#catalog.indexesChanged(name));
     return altered;
   }
@@ -358,8 +357,7 @@ export class TransactionCore implements StoreHost {
     putIndexState(this.engine, (altered.stored.next as StoredNext).definition.id, BUILD_BEGINS);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open)
-      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
+    this.#bindAgain(name, altered);
     return true;
   }
 
@@ -406,8 +404,7 @@ export class TransactionCore implements StoreHost {
     const altered = this.#catalog.withoutNext(entry);
     this.#putRow(altered, true);
     this.#own?.set(name, altered);
-    for (const open of this.#open)
-      if (open.core.name === name) this.#bindIndexes(open.core, altered, open.definition?.indexes);
+    this.#bindAgain(name, altered);
   }
 
   #dropNext({ definition, mapId, changesId }: StoredNext): void {
@@ -442,9 +439,7 @@ export class TransactionCore implements StoreHost {
     const found = this.#find(name);
     if (found === undefined) return undefined;
     this.#expect(found);
-    const core = this.#coreOf(found, undefined);
-    this.#bindIndexes(core, found, this.#catalog.functionsOf(name));
-    return core;
+    return this.#coreOf(found, undefined, this.#catalog.functionsOf(name));
   }
 
   /** The catalog entry of a store; `StoreNotFoundError` where there is none. */
@@ -557,14 +552,21 @@ export class TransactionCore implements StoreHost {
     return entry;
   }
 
-  #coreOf(entry: CatalogEntry, definition: AnyDefinition | undefined): StoreCore {
+  #coreOf(entry: CatalogEntry, definition: AnyDefinition | undefined, indexes = definition?.indexes): StoreCore {
     const core = new StoreCore(this, entry.stored.name, entry.stored.id, entry.codec);
     if (definition !== undefined) {
       core.keySchema = definition.keySchema;
       core.valueSchema = definition.valueSchema;
     }
-    this.#bindIndexes(core, entry, definition?.indexes);
+    this.#bindIndexes(core, entry, indexes);
     return core;
+  }
+
+  /** The indexes of a store are others now: for all that are open under its name. */
+  #bindAgain(name: string, altered: CatalogEntry): void {
+    for (const { core, definition } of this.#open) {
+      if (core.name === name) this.#bindIndexes(core, altered, definition?.indexes);
+    }
   }
 
   #bindIndexes(core: StoreCore, entry: CatalogEntry, definitions: readonly IndexDefinition[] | undefined): void {
