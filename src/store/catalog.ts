@@ -196,13 +196,16 @@ export class Catalog {
     return proposal.entry;
   }
 
-  /** `dropped`: the store was created and dropped again, so its id is used up. */
-  release(entry: CatalogEntry, dropped: boolean): void {
+  /**
+   * `committed`: from now on the store is found, and not created together any more. Whoever creates it once it has been dropped
+   * gets another id, although transactions that created it with this one may still be open.
+   */
+  release(entry: CatalogEntry, committed: boolean): void {
     const fingerprint = this.#fingerprint(entry.stored.name, entry.stored);
     const proposal = this.#proposals.get(fingerprint);
     if (proposal === undefined || proposal.entry !== entry) return;
     proposal.users--;
-    if (proposal.users === 0 || dropped) this.#proposals.delete(fingerprint);
+    if (proposal.users === 0 || committed) this.#proposals.delete(fingerprint);
   }
 
   /** A store under an id that no other transaction shares. */

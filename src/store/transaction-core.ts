@@ -536,9 +536,8 @@ export class TransactionCore implements StoreHost {
     this.#own ??= new Map();
     this.#own.set(definition.name, entry);
     engine.onCommit((number) => {
-      const stays = this.#own?.get(definition.name) === entry;
-      this.#catalog.release(entry, !stays);
-      if (stays) this.#catalog.remember(entry, number);
+      this.#catalog.release(entry, true);
+      if (this.#own?.get(definition.name) === entry) this.#catalog.remember(entry, number);
     });
     engine.onRollback(() => this.#catalog.release(entry, false));
     return entry;

@@ -212,6 +212,32 @@ export function catalogContract(open: OpenSubject): void {
       expect(await db.read((tx) => tx.store(plain).range({ keysOnly: true }).toArray())).toEqual(['mine']);
     });
 
+    test('whoever still creates a store that was created and dropped meanwhile shares nothing with who creates it next', async () => {
+      const { db } = await subject();
+      const writer = await db.begin('write');
+      writer.store(plain).put('mine', 1);
+      await db.write((tx) => tx.store(plain).put('theirs', 2));
+      await db.drop('plain');
+      await db.write(async (tx) => {
+        expect(await tx.store(plain).get('theirs')).toBeUndefined();
+        await tx.store(plain).put('next', 3);
+      });
+      await expect(writer.commit()).rejects.toThrow(ConflictError);
+      expect(await db.read((tx) => tx.store(plain).range({ keysOnly: true }).toArray())).toEqual(['next']);
+    });
+
+    test('one that creates a store which others create and drop meanwhile is refused after checkpoints, too', async () => {
+      const { db } = await subject();
+      const writer = await db.begin('write');
+      writer.store(plain).put('mine', 1);
+      await db.write((tx) => tx.store(plain).put('theirs', 2));
+      await db.drop('plain');
+      await db.checkpoint();
+      await db.checkpoint();
+      await expect(writer.commit()).rejects.toThrow(ConflictError);
+      expect(await db.stores()).toEqual([]);
+    });
+
     test('a transaction sees its own drops, renames and creations', async () => {
       const { db } = await subject();
       await db.write((tx) => tx.store(plain).put('a', 1));
