@@ -9,7 +9,7 @@ import type { Env } from '../env/env.ts';
 import { AT } from '../node/entry-cursor.ts';
 import { decodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
-import { type CheckResult, checkTree } from '../tree/tree-check.ts';
+import { CheckBuffers, type CheckResult, checkTree } from '../tree/tree-check.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
 import type { KeptRoot } from './pinned-roots.ts';
@@ -71,6 +71,7 @@ class Verifier {
   readonly #named = new Set<number>();
   /** Inner images walked so far, where there are pins. */
   readonly #known = new Set<number>();
+  readonly #buffers = new CheckBuffers();
   #entries = 0;
   #images = 0;
   #values = 0;
@@ -160,6 +161,7 @@ class Verifier {
       storeId,
       root,
       tombstones,
+      buffers: this.#buffers,
       ...(tombstones ? {} : { isKnown: (handle: Handle) => this.#isKnown(handle) }),
       // What only a run names gets its row from the checkpoint that merges it.
       onImage: (segment, _offset, length) => {

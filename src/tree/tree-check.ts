@@ -54,6 +54,16 @@ export interface CheckOptions {
   /** Every leaf cell with a separate value: `bytes[start, end)`, valid during the call. */
   onSeparate?(bytes: Uint8Array, start: number, end: number): void;
   onFault?(fault: TreeFault): void;
+  /** Where many trees are checked, the same for all, one after another: most are far smaller than what it takes to check them. */
+  readonly buffers?: CheckBuffers | undefined;
+}
+
+/** The image and the keys being checked. */
+export class CheckBuffers {
+  views = new ImageViews(FRAME_BYTES);
+  readonly key = new Uint8Array(MAX_KEY_BYTES);
+  readonly keyData = new DataView(this.key.buffer);
+  readonly lastKey = new Uint8Array(MAX_KEY_BYTES);
 }
 
 export interface CheckResult {
@@ -89,14 +99,22 @@ export function* checkTree(options: CheckOptions): Generator<LoadRequest | undef
 class TreeCheck {
   readonly result: CheckResult = { images: 0, entries: 0, bytes: 0, faults: 0 };
   readonly #options: CheckOptions;
-  #views = new ImageViews(FRAME_BYTES);
+  readonly #buffers: CheckBuffers;
+  readonly #key: Uint8Array;
+  readonly #keyData: DataView;
+  readonly #lastKey: Uint8Array;
   #loaded = false;
-  readonly #key = new Uint8Array(MAX_KEY_BYTES);
-  readonly #keyData = new DataView(this.#key.buffer);
-  readonly #lastKey = new Uint8Array(MAX_KEY_BYTES);
 
   constructor(options: CheckOptions) {
     this.#options = options;
+    this.#buffers = options.buffers ?? new CheckBuffers();
+    this.#key = this.#buffers.key;
+    this.#keyData = this.#buffers.keyData;
+    this.#lastKey = this.#buffers.lastKey;
+  }
+
+  get #views(): ImageViews {
+    return this.#buffers.views;
   }
 
   /** Reads the image at once where possible; otherwise what has to be awaited first. */
@@ -107,7 +125,7 @@ class TreeCheck {
       this.#fault(handle, `handle states an impossible level of ${handle.level}`);
       return undefined;
     }
-    if (handle.length > this.#views.bytes.length) this.#views = new ImageViews(LONGEST_IMAGE_BYTES);
+    if (handle.length > this.#views.bytes.length) this.#buffers.views = new ImageViews(LONGEST_IMAGE_BYTES);
     try {
       this.#loaded =
         trustsCache === true && handle.length <= LONGEST_IMAGE_BYTES && cache.copyInto(handle, this.#views);
