@@ -12,17 +12,15 @@ import type { EngineApi, EngineOptions, EngineTransaction } from '../../src/tran
 import { openEngine } from '../../src/transaction/engine.ts';
 import {
   applyTo,
-  applyToModel,
   type Chance,
-  type Content,
   drawCommit,
   drawDetour,
-  expectContent,
   expectSound,
   mayRead,
   type ModelCommit,
   readVersionedMarks,
 } from '../helpers/engine-model.ts';
+import { expectContent, ModelContent } from '../helpers/model-content.ts';
 import { backUpOnce, expectBackup } from './backup-system.ts';
 import { Claiming, type Manner, SHORT_WHILE_MS } from './claiming.ts';
 import { type CrashOptions, type CrashReport, runCrashHarness, type SystemUnderTest } from './crash-harness.ts';
@@ -123,7 +121,7 @@ export function engineSystem(life: Life, options: EngineOptions = SMALL): System
       if ((await commitOne(engine, commit, oracle)) > 0) {
         const tookMs = env.clock.monotonicMs() - sinceMs;
         if (tookMs >= SHORT_WHILE_MS) throw new Error(`the first commit of an opening took ${tookMs} ms`);
-        applyToModel(content.model, commit);
+        content = { ...content, model: content.model.after(commit) };
       }
       if (further === 0) await engine.compact();
       else if (further === 1) await backUpOnce(engine, oracle);
@@ -177,7 +175,7 @@ export async function commitOne(
 export interface FoundContent {
   /** Ids of the commits that are in. */
   readonly found: ReadonlySet<number>;
-  readonly model: Content;
+  readonly model: ModelContent;
 }
 
 /** What the folder holds is what was promised: see the invariants 1 to 5 of the testing page. */
@@ -218,7 +216,7 @@ function compareContent(
     if (outcome === 'acknowledged' && !isIn) throw new Error(`commit ${commit.commit.id} was acknowledged and is gone`);
     if (outcome === 'refused' && isIn) throw new Error(`commit ${commit.commit.id} was refused and is there`);
   }
-  const model: Content = new Map();
+  let model = ModelContent.EMPTY;
   for (const { id, version } of marks) {
     const one = issued.get(id);
     if (one === undefined) throw new Error(`commit ${id} was never issued`);
@@ -226,13 +224,13 @@ function compareContent(
       throw new Error(`commit ${id} was acknowledged as number ${one.place} and is number ${version}`);
     }
     expectReadsHold(model, one.commit);
-    applyToModel(model, one.commit.commit);
+    model = model.after(one.commit.commit);
   }
   expectContent(transaction, model);
   return { found, model };
 }
 
-function expectContentAgain(engine: EngineApi, model: Content): void {
+function expectContentAgain(engine: EngineApi, model: ModelContent): void {
   const transaction = engine.begin('read');
   expectContent(transaction, model);
   transaction.rollback();

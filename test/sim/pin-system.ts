@@ -3,7 +3,8 @@
  * acknowledged, none that was given up, and each must read exactly as its number says.
  */
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
-import { applyToModel, type Content, expectContent, readVersionedMarks } from '../helpers/engine-model.ts';
+import { readVersionedMarks } from '../helpers/engine-model.ts';
+import { expectContent, ModelContent } from '../helpers/model-content.ts';
 import type { Oracle, OracleState } from './crash-oracle.ts';
 import type { IssuedCommit } from './engine-system.ts';
 
@@ -82,12 +83,12 @@ export function expectPrefix(transaction: EngineTransaction, number: number, sta
     if (place !== undefined && place <= number !== found.has(id))
       throw new Error(`commit ${id}, number ${place}, is ${found.has(id) ? '' : 'not '}there`);
   }
-  const model: Content = new Map();
+  let model = ModelContent.EMPTY;
   for (const { id, version } of marks) {
     const commit = issued.get(id);
     if (commit === undefined) throw new Error(`commit ${id} was never issued`);
     if (version > number) throw new Error(`commit ${id} is later: ${version}`);
-    applyToModel(model, commit);
+    model = model.after(commit);
   }
   expectContent(transaction, model);
 }

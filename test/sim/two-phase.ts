@@ -4,7 +4,8 @@
  */
 import { ConflictError, OutcomeUnknownError, SopError } from '../../src/base/errors.ts';
 import type { EngineApi, EngineTransaction } from '../../src/transaction/engine-api.ts';
-import { applyTo, bytesOf, type Content, drawCommit, STORES } from '../helpers/engine-model.ts';
+import { applyTo, bytesOf, drawCommit, STORES } from '../helpers/engine-model.ts';
+import type { ModelContent } from '../helpers/model-content.ts';
 import type { Oracle, OracleCommit, OracleState } from './crash-oracle.ts';
 import type { IssuedCommit, Life } from './engine-system.ts';
 
@@ -122,9 +123,9 @@ export function valueNow(transaction: EngineTransaction, store: number, key: str
 }
 
 /** Its changes are about to come: what it read must be as it was. */
-export function expectReadsHold(content: Content, { commit, reads }: IssuedCommit): void {
+export function expectReadsHold(content: ModelContent, { commit, reads }: IssuedCommit): void {
   for (const { store, key, value } of reads ?? []) {
-    const now = content.get(store)?.get(key);
+    const now = content.store(store).get(key);
     const isSame = now === undefined || value === undefined ? now === value : Buffer.compare(now, value) === 0;
     if (!isSame)
       throw new Error(`commit ${commit.id} read ${key} of store ${store}, which changed before its decision`);
