@@ -8,6 +8,7 @@ import {
   TimeoutError,
   TransactionEndedError,
 } from '../base/errors.ts';
+import { copyBytes } from '../base/bytes.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { assert } from '../base/assert.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
@@ -300,6 +301,13 @@ export class Transaction implements EngineTransaction {
     cellEnd: number,
     existed: boolean | undefined,
   ): void {
+    if (this.#isFull) {
+      const ownKey = copyBytes(key, keyStart, keyEnd);
+      const ownCell = copyBytes(cell, cellStart, cellEnd);
+      this.#spill();
+      this.put(storeId, ownKey, 0, ownKey.length, ownCell, 0, ownCell.length, existed);
+      return;
+    }
     const bytes = keyEnd - keyStart + cellEnd - cellStart;
     const changes = this.#mustChangesOf(storeId, keyEnd - keyStart, bytes);
     if (((cell[cellStart] as number) & CELL_SEPARATE) !== 0) {
@@ -327,12 +335,24 @@ export class Transaction implements EngineTransaction {
   }
 
   remove(storeId: number, key: Uint8Array, start: number, end: number, existed: boolean | undefined): void {
+    if (this.#isFull) {
+      const ownKey = copyBytes(key, start, end);
+      this.#spill();
+      this.remove(storeId, ownKey, 0, ownKey.length, existed);
+      return;
+    }
     this.#mustChangesOf(storeId, end - start, end - start).buffer.remove(key, start, end, existenceFlags(existed));
     this.#changed(end - start);
   }
 
   increment(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, increment: Uint8Array): void {
     assert(isIncrementLength(increment.length), 'an increment has whole amounts');
+    if (this.#isFull) {
+      const ownKey = copyBytes(key, keyStart, keyEnd);
+      this.#spill();
+      this.increment(storeId, ownKey, 0, ownKey.length, increment);
+      return;
+    }
     const changes = this.#mustChangesOf(storeId, keyEnd - keyStart, keyEnd - keyStart + increment.length);
     if (changes.spill === undefined) changes.buffer.increment(key, keyStart, keyEnd, increment);
     else this.#incrementNow(changes, key.slice(keyStart, keyEnd), increment);
@@ -380,6 +400,7 @@ export class Transaction implements EngineTransaction {
   }
 
   removeRange(storeId: number, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
+    if (this.#isFull) this.#spill();
     const bytes = (lower?.length ?? 0) + (upper?.length ?? 0);
     const changes = this.#mustChangesOf(storeId, lower?.length ?? 0, bytes);
     changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
@@ -425,12 +446,18 @@ export class Transaction implements EngineTransaction {
     this.changeCount++;
     this.#bytesLeft -= bytes;
     this.#bufferedBytes += bytes + 24;
-    if (this.#bufferedBytes > this.#host.spillBytes) this.#spill();
+  }
+
+  /**
+   * Then the next change spills before it does anything: where the disk refuses that, it has changed nothing. What it was
+   * called with may lie in the buffer that is spilled.
+   */
+  get #isFull(): boolean {
+    return this.#bufferedBytes > this.#host.spillBytes && this.#state === 'open';
   }
 
   /** Spills what is long, and of many short ones the longest until the rest is within the bound. */
   #spill(): void {
-    this.#bufferedBytes = 0;
     for (const changes of storesToSpill(this.#changes, this.#host.spillBytes)) {
       this.#settleIncrements(changes);
       changes.spill ??= this.#newSpill(changes.storeId, changes.buffer.numbered);
@@ -444,7 +471,10 @@ export class Transaction implements EngineTransaction {
       changes.spill.spill(buffer, rest, this.#savepoints === undefined);
       // Not before: where the disk refuses the run, the changes stay where they are.
       changes.buffer = rest;
+      // What was found in the buffer is not there any more.
+      this.changeCount++;
     }
+    this.#bufferedBytes = 0;
   }
 
   #newSpill(storeId: number, numbered: boolean): StoreSpill {
@@ -511,6 +541,12 @@ export class Transaction implements EngineTransaction {
 
   /** Logs what it did, once all that lies outside of the log is durable. */
   #synced(kind: number): Promise<number> {
+    try {
+      if (this.#isFull) this.#spill();
+    } catch (error) {
+      this.#finishRollback(error);
+      return Promise.reject(error);
+    }
     this.#state = 'committing';
     if (!this.#hasWrittenValues && this.#changes.every((one) => one.spill === undefined)) return this.#submit(kind);
     return this.#syncData().then(

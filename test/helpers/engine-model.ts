@@ -163,12 +163,12 @@ function addMark(transaction: EngineTransaction, id: number, operations: number)
   addItems(transaction, id);
 }
 
-/** A refused change may be there or not; whoever repeats it has it once. */
+/** A refused change is not there: whoever repeats it has it once, increments too. */
 function applyStubbornly(transaction: EngineTransaction, operation: Operation, mayFail: boolean): void {
   try {
     applyOperation(transaction, operation);
   } catch (error) {
-    if (!mayFail || !(error instanceof SopError) || operation.kind === 'increment') throw error;
+    if (!mayFail || !(error instanceof SopError)) throw error;
     applyOperation(transaction, operation);
   }
 }

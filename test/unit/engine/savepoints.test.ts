@@ -133,6 +133,53 @@ it('a spill that a disk refuses loses nothing of what was there before it, savep
   });
 });
 
+it('a change for which a disk refuses to make room is not there: repeated, it counts once', async () => {
+  const world = new SimulatedWorld(1);
+  await world.run(async () => {
+    const engine = await openSmall(world.startProcess());
+    const tx = engine.begin('write');
+    world.fail({ operation: ['create', 'write'], error: 'ENOSPC', times: Number.POSITIVE_INFINITY });
+    let made = 0;
+    const refused: string[] = [];
+    for (; refused.length < 3; made++) {
+      try {
+        increment(tx, `k-${made}`, 1);
+      } catch (error) {
+        expect(error).toBeInstanceOf(DiskFullError);
+        refused.push(`k-${made}`);
+        expect(hitsOf(tx, `k-${made}`)).toBeUndefined();
+      }
+    }
+    expect(made).toBeLessThan(1000);
+    world.clearFaults();
+    for (const key of refused) increment(tx, key, 1);
+    await tx.commit();
+    const reader = engine.begin('read');
+    expect(Array.from({ length: made }, (_, i) => hitsOf(reader, `k-${i}`))).toEqual(Array(made).fill(1));
+    reader.rollback();
+    await engine.close();
+  });
+});
+
+it('a commit for which a disk refuses to make room is refused as a whole', async () => {
+  const world = new SimulatedWorld(1);
+  await world.run(async () => {
+    const engine = await openSmall(world.startProcess());
+    const tx = engine.begin('write');
+    put(tx, 'first', 'a'.repeat(9000));
+    put(tx, 'second', 'b'.repeat(9000));
+    world.fail({ operation: ['create', 'write'], error: 'ENOSPC', times: Number.POSITIVE_INFINITY });
+    await expect(tx.commit()).rejects.toThrow(DiskFullError);
+    expect(() => put(tx, 'third', 'c')).toThrow(TransactionEndedError);
+    world.clearFaults();
+    await write(engine, (more) => put(more, 'other', 'd'));
+    const reader = engine.begin('read');
+    expect(keysOf(reader)).toEqual(['other']);
+    reader.rollback();
+    await engine.close();
+  });
+});
+
 it('a removed range whose spilled part can not be read ends its transaction', async () => {
   const world = new SimulatedWorld(1);
   await world.run(async () => {
