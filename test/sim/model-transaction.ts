@@ -177,13 +177,13 @@ export class ModelTransaction {
     return keys.some((read) => read.key === change.key) || ranges.some((read) => isWithin(change.key, read));
   }
 
-  /** A spilled transaction reads what it increments. */
+  /** A spilled transaction reads what it increments; of another one that spilled, any key may be meant. */
   mayHaveReadWhat(other: CommittedTransaction): boolean {
     if (other.number <= this.snapshot) return false;
+    const isMeant = (change: Change, key: string): boolean =>
+      other.spilled || (change.kind === 'clear' ? isWithin(key, change) : change.key === key);
     return this.incremented.some(({ store, key }) =>
-      other.changes.some(
-        (change) => change.store === store && (change.kind === 'clear' ? isWithin(key, change) : change.key === key),
-      ),
+      other.changes.some((change) => change.store === store && isMeant(change, key)),
     );
   }
 

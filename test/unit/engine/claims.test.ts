@@ -152,6 +152,29 @@ describe(`claims (SOP_SEED=${seed})`, () => {
     });
   });
 
+  it('a database that fails under who claims answers those who wait for it', async () => {
+    const world = new SimulatedWorld(seed);
+    await world.run(async () => {
+      const env = world.startProcess();
+      const engine = await openSmall(env);
+      await write(engine, (tx) => put(tx, 'a', '1'));
+      const reader = engine.begin('write');
+      get(reader, 'a');
+      reader.rollback();
+      const claimant = engine.begin('write', { claim: await engine.claim(reader) });
+      put(claimant, 'a', '2');
+      const heldBack = write(engine, (tx) => put(tx, 'a', '3'));
+      await turn(env);
+      world.fail({ operation: ['write', 'sync'], error: 'EIO', times: Number.POSITIVE_INFINITY });
+      // In flight, so that the claimant stands in the queue when the log fails.
+      const inFlight = [1, 2, 3].map((n) => write(engine, (tx) => put(tx, `b-${n}`, '1')));
+      await turn(env);
+      const ends = await Promise.allSettled([claimant.commit(), ...inFlight, heldBack]);
+      for (const end of ends) expect(end.status).toBe('rejected');
+      await engine.close().catch(() => {});
+    });
+  });
+
   it('of many keys a claim holds the span', () => {
     const reads = new ReadSet();
     const key = (n: number): Uint8Array => Uint8Array.of(n >> 8, n & 255);
