@@ -1,6 +1,6 @@
 /** Fairness: who lost often has what it read for itself for a while, and nobody waits for ever. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { ConflictError } from '../../../src/base/errors.ts';
+import { ConflictError, DatabaseFailedError } from '../../../src/base/errors.ts';
 import { CLAIM_MS, Claims } from '../../../src/commit/claims.ts';
 import { Footprint } from '../../../src/commit/footprint.ts';
 import { ReadSet } from '../../../src/commit/read-set.ts';
@@ -165,12 +165,13 @@ describe(`claims (SOP_SEED=${seed})`, () => {
       put(claimant, 'a', '2');
       const heldBack = write(engine, (tx) => put(tx, 'a', '3'));
       await turn(env);
-      world.fail({ operation: ['write', 'sync'], error: 'EIO', times: Number.POSITIVE_INFINITY });
+      world.fail({ operation: ['write', 'sync', 'read', 'create'], error: 'EIO', times: Number.POSITIVE_INFINITY });
       // In flight, so that the claimant stands in the queue when the log fails.
       const inFlight = [1, 2, 3].map((n) => write(engine, (tx) => put(tx, `b-${n}`, '1')));
       await turn(env);
       const ends = await Promise.allSettled([claimant.commit(), ...inFlight, heldBack]);
-      for (const end of ends) expect(end.status).toBe('rejected');
+      expect(ends.map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
+      expect((ends.at(-1) as PromiseRejectedResult).reason).toBeInstanceOf(DatabaseFailedError);
       await engine.close().catch(() => {});
     });
   });
