@@ -19,7 +19,8 @@ import type { ClientCounts } from '../sim/list-clients.ts';
 import { mixedLife } from '../sim/mixed/mixed-life.ts';
 import { noCounts } from '../sim/mixed/mixed-run.ts';
 import { type RunCounts, runModel, type RunOptions } from '../sim/model-run.ts';
-import { runBank, runQuietly, runWithFailingDisk, runWithPowerCuts } from '../sim/schedule-runs.ts';
+import { runBank } from '../sim/bank-run.ts';
+import { runQuietly, runWithFailingDisk, runWithPowerCuts } from '../sim/schedule-runs.ts';
 import { treeLife } from '../unit/tree/tree-life.ts';
 import type { Figures, LaneRow } from './lane-row.ts';
 

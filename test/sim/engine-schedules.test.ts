@@ -5,7 +5,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { ClientCounts } from './list-clients.ts';
-import { runBank, runQuietly, runWithFailingDisk, runWithPowerCuts } from './schedule-runs.ts';
+import { runBank } from './bank-run.ts';
+import { runQuietly, runWithFailingDisk, runWithPowerCuts } from './schedule-runs.ts';
 
 const only = process.env.SOP_SEED;
 const scale = Number(process.env.SOP_RUNS ?? 1);
@@ -39,7 +40,7 @@ describe(`clients of one engine under any schedule (SOP_SEED=${first})`, () => {
         }
       }
       console.log(`${name}: ${runs} schedules, ${JSON.stringify(counts)}`);
-      expect(counts.commits > 0 || run === runBank).toBe(true);
+      expect(counts.commits).toBeGreaterThan(0);
     });
   }
 });

@@ -11,7 +11,8 @@ import { mixedLife } from './mixed/mixed-life.ts';
 import { noCounts } from './mixed/mixed-run.ts';
 import { type RunCounts, runModel } from './model-run.ts';
 import { type Lane, PLANTED_BUGS, type PlantedBug, Undo } from './planted-bugs.ts';
-import { runBank, runQuietly, runWithFailingDisk } from './schedule-runs.ts';
+import { runBank } from './bank-run.ts';
+import { runQuietly, runWithFailingDisk } from './schedule-runs.ts';
 
 const LIFE: Life = { steps: 20, keys: 40, longest: 3000 };
 const BACKUP_LIFE: Life = { steps: 20, keys: 40, longest: 3000, favoursBackups: true };
@@ -69,7 +70,7 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
   schedules: { row: 'engine-schedules', seeds: 60, run: (seed) => runQuietly(seed, clientCounts) },
   'failing disk': { row: 'engine-schedules', seeds: 100, run: (seed) => runWithFailingDisk(seed, clientCounts) },
   'failed sync': { row: 'engine-faults', seeds: 60, run: failSync },
-  bank: { row: 'engine-schedules', seeds: 60, run: runBank },
+  bank: { row: 'engine-schedules', seeds: 60, run: (seed) => runBank(seed, clientCounts) },
   trees: {
     row: 'trees',
     seeds: 400,
