@@ -4,7 +4,8 @@
  *  1. A file is created exclusively, under a name never used before, and belongs to this writer until closed.
  *  2. Bytes leave in whole 4 KiB blocks. `sync` pads to the next block, so that no block that was synced is written again.
  *  3. A file is synced, then its folder, before anything names it: `sync` answers only then.
- *  4. After a failed write or sync nothing more is written to that file: the writer is poisoned and says so.
+ *  4. After a failed write or sync nothing more is written to that file: the writer is poisoned and says so. Who reads what was
+ *     to be written, say the transaction that spilled it, meets the disk's error and not a file that ends too early.
  *
  * Layout of a segment: a 4096-byte header (magic, format, kind, database id, writer, number, CRC32C), then images or value
  * records one after another, each on 8 bytes. See FORMAT.md.
@@ -105,6 +106,8 @@ class SegmentFile implements PendingSegment {
   fill = 0;
   buffer: Uint8Array | undefined;
   readonly inFlight: InFlight[] = [];
+  /** What the disk refused: it is nowhere, and whoever reads it is told why. */
+  readonly refused: { readonly position: number; readonly length: number; readonly error: unknown }[] = [];
 
   constructor(file: File, index: number) {
     this.file = file;
@@ -115,7 +118,15 @@ class SegmentFile implements PendingSegment {
     return this.base + this.fill;
   }
 
+  /** Nobody need ask it before reading the file. */
+  get isInFile(): boolean {
+    return this.inFlight.length === 0 && this.refused.length === 0;
+  }
+
   overlay(offset: number, into: Uint8Array): void {
+    for (const { position, length, error } of this.refused) {
+      if (position < offset + into.length && offset < position + length) throw error;
+    }
     for (const flight of this.inFlight) copyOverlap(flight.buffer, flight.position, flight.length, offset, into);
     if (this.buffer !== undefined) copyOverlap(this.buffer, this.base, this.fill, offset, into);
   }
@@ -242,7 +253,7 @@ export class SegmentWriter implements ImageSink {
     this.#flushPartial();
     this.#unsynced.push(current);
     this.#current = undefined;
-    if (current.inFlight.length === 0) this.#factory.segments.setPending(current.index, undefined);
+    if (current.isInFile) this.#factory.segments.setPending(current.index, undefined);
   }
 
   /** Waits for writes and syncs under way and closes; nothing more is synced. */
@@ -253,7 +264,7 @@ export class SegmentWriter implements ImageSink {
     this.#current = undefined;
     for (const segment of this.#unsynced.splice(0)) {
       segment.file.close();
-      this.#factory.segments.setPending(segment.index, undefined);
+      if (segment.isInFile) this.#factory.segments.setPending(segment.index, undefined);
       if (segment.buffer !== undefined) this.#factory.giveBuffer(segment.buffer);
     }
   }
@@ -315,13 +326,14 @@ export class SegmentWriter implements ImageSink {
     const write: Promise<void> = sent
       .catch((error: unknown) => {
         this.#failure ??= error;
+        current.refused.push({ position: flight.position, length: flight.length, error });
       })
       .then(() => {
         this.#factory.inFlight--;
         this.#writes.delete(write);
         current.inFlight.splice(current.inFlight.indexOf(flight), 1);
         this.#factory.giveBuffer(flight.buffer);
-        if (current !== this.#current && current.inFlight.length === 0) {
+        if (current !== this.#current && current.isInFile) {
           this.#factory.segments.setPending(current.index, undefined);
         }
       });

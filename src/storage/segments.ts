@@ -144,6 +144,7 @@ export class Segments implements SegmentNames, ImageReader {
   /** Closes the descriptor and removes the file; harmless where it is gone. */
   removeFile(index: number): void {
     this.#removed.add(index);
+    this.#pending.delete(index);
     const open = this.#open.get(index);
     if (open !== undefined && open.pending === 0) this.#closeFile(index, open);
     try {

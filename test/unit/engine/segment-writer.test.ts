@@ -1,5 +1,6 @@
 /** A segment writer used by several at once: each sync covers what came before it, whatever others append meanwhile. */
 import { describe, expect, it } from 'vitest';
+import { IoError, SnapshotTooOldError } from '../../../src/base/errors.ts';
 import type { Env, File } from '../../../src/env/env.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { Segments } from '../../../src/storage/segments.ts';
@@ -58,9 +59,9 @@ function watchedEnv(): Watched {
   return { env, late, synced, release: () => waiting.splice(0).forEach((resolve) => void resolve()) };
 }
 
-function newWriter(env: Env): SegmentWriter {
+function newWriter(env: Env, segments = new Segments(env, '/data')): SegmentWriter {
   env.files.createFolder('/data');
-  const factory = new SegmentFactory(env, new Segments(env, '/data'), new Uint8Array(16), 1);
+  const factory = new SegmentFactory(env, segments, new Uint8Array(16), 1);
   return new SegmentWriter(factory, SEGMENT_VALUES, 256 * 1024);
 }
 
@@ -111,5 +112,27 @@ describe('a segment writer', () => {
     await settle(watched, sync);
     await settle(watched, close);
     expect(watched.late).toEqual([]);
+  });
+
+  it('says to who reads what the disk refused to write that it did, and calls nothing damaged', async () => {
+    const env = memoryEnv();
+    const segments = new Segments(env, '/data');
+    const writer = newWriter(env, segments);
+    const open = env.files.open.bind(env.files);
+    env.files.open = (path, options): File => {
+      const file = open(path, options);
+      file.write = () => Promise.reject(new IoError(`write of ${path} failed`));
+      return file;
+    };
+    const { segment, offset } = { ...writer.append(new Uint8Array(100).fill(7), 0, 100) };
+    writer.finish();
+    await expect(writer.sync()).rejects.toThrow(IoError);
+    const look = (): void => segments.readSync(segment, offset, new Uint8Array(100));
+    expect(look).toThrow(IoError);
+    await expect(segments.read(segment, offset, new Uint8Array(100))).rejects.toThrow(IoError);
+    await writer.close();
+    expect(look).toThrow(IoError);
+    segments.removeFile(segment);
+    expect(look).toThrow(SnapshotTooOldError);
   });
 });
