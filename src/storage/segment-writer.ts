@@ -106,8 +106,10 @@ class SegmentFile implements PendingSegment {
   fill = 0;
   buffer: Uint8Array | undefined;
   readonly inFlight: InFlight[] = [];
-  /** What the disk refused: it is nowhere, and whoever reads it is told why. */
-  readonly refused: { readonly position: number; readonly length: number; readonly error: unknown }[] = [];
+  /** Bytes from the start that are durable. */
+  synced = 0;
+  /** What the disk refused to write or to sync: it may be anywhere, and whoever reads it is told why. */
+  readonly #refused: { readonly position: number; readonly end: number; readonly error: unknown }[] = [];
 
   constructor(file: File, index: number) {
     this.file = file;
@@ -120,12 +122,16 @@ class SegmentFile implements PendingSegment {
 
   /** Nobody need ask it before reading the file. */
   get isInFile(): boolean {
-    return this.inFlight.length === 0 && this.refused.length === 0;
+    return this.inFlight.length === 0 && this.#refused.length === 0;
+  }
+
+  refuse(position: number, end: number, error: unknown): void {
+    if (position < end) this.#refused.push({ position, end, error });
   }
 
   overlay(offset: number, into: Uint8Array): void {
-    for (const { position, length, error } of this.refused) {
-      if (position < offset + into.length && offset < position + length) throw error;
+    for (const { position, end, error } of this.#refused) {
+      if (position < offset + into.length && offset < end) throw error;
     }
     for (const flight of this.inFlight) copyOverlap(flight.buffer, flight.position, flight.length, offset, into);
     if (this.buffer !== undefined) copyOverlap(this.buffer, this.base, this.fill, offset, into);
@@ -229,11 +235,11 @@ export class SegmentWriter implements ImageSink {
     this.#flushPartial();
     while (this.#writes.size > 0) await Promise.all(this.#writes);
     this.#check();
+    const finished = this.#unsynced.length;
+    const files = [...this.#unsynced];
+    if (this.#current !== undefined) files.push(this.#current);
     try {
-      const finished = this.#unsynced.length;
-      const files = [...this.#unsynced];
-      if (this.#current !== undefined) files.push(this.#current);
-      for (const segment of files) await segment.file.sync();
+      for (const segment of files) await syncFile(segment);
       // Only what was finished before: a file that came to its end while it was synced has bytes to sync still.
       for (const segment of this.#unsynced.splice(0, finished)) segment.file.close();
       if (this.#folderChanged) {
@@ -242,6 +248,11 @@ export class SegmentWriter implements ImageSink {
       }
     } catch (error) {
       this.#failure ??= error;
+      // A disk that refuses a sync may have lost what it had taken, and never says so again.
+      for (const segment of files) {
+        segment.refuse(segment.synced, segment.base, error);
+        if (!segment.isInFile) this.#factory.segments.setPending(segment.index, segment);
+      }
       throw error;
     }
   }
@@ -326,7 +337,7 @@ export class SegmentWriter implements ImageSink {
     const write: Promise<void> = sent
       .catch((error: unknown) => {
         this.#failure ??= error;
-        current.refused.push({ position: flight.position, length: flight.length, error });
+        current.refuse(flight.position, flight.position + flight.length, error);
       })
       .then(() => {
         this.#factory.inFlight--;
@@ -339,6 +350,12 @@ export class SegmentWriter implements ImageSink {
       });
     this.#writes.add(write);
   }
+}
+
+async function syncFile(segment: SegmentFile): Promise<void> {
+  const end = segment.base;
+  await segment.file.sync();
+  segment.synced = end;
 }
 
 function copyOverlap(from: Uint8Array, position: number, length: number, offset: number, into: Uint8Array): void {

@@ -135,4 +135,28 @@ describe('a segment writer', () => {
     segments.removeFile(segment);
     expect(look).toThrow(SnapshotTooOldError);
   });
+
+  it('says the same of what a refused sync may have lost, and not of what an earlier one had made durable', async () => {
+    const env = memoryEnv();
+    const segments = new Segments(env, '/data');
+    const writer = newWriter(env, segments);
+    const open = env.files.open.bind(env.files);
+    let isRefused = false;
+    env.files.open = (path, options): File => {
+      const file = open(path, options);
+      const sync = file.sync.bind(file);
+      file.sync = () => (isRefused ? Promise.reject(new IoError(`sync of ${path} failed`)) : sync());
+      return file;
+    };
+    const durable = { ...writer.append(new Uint8Array(100).fill(7), 0, 100) };
+    await writer.sync();
+    const lost = { ...writer.append(new Uint8Array(100).fill(8), 0, 100) };
+    isRefused = true;
+    await expect(writer.sync()).rejects.toThrow(IoError);
+    await writer.close();
+    const into = new Uint8Array(100);
+    segments.readSync(durable.segment, durable.offset, into);
+    expect(into).toEqual(new Uint8Array(100).fill(7));
+    expect(() => segments.readSync(lost.segment, lost.offset, into)).toThrow(IoError);
+  });
 });
