@@ -35,6 +35,7 @@ export const lanes = [
   seeded('engine-model', 900, '8,000 random runs of the engine beside a sequential model with versions'),
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('mixed', 600, '20,000 random programs of everything the public door offers, beside a model of maps'),
+  seeded('mixed-faults', 600, '5,000 of them on a disk that refuses things and is mended again'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),
   seeded('histories', 600, '100,000 transactions of killed processes, searched for cycles'),

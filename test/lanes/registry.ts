@@ -16,7 +16,7 @@ import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-sce
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
 import type { ClientCounts } from '../sim/list-clients.ts';
-import { mixedLife } from '../sim/mixed/mixed-life.ts';
+import { faultyLife, mixedLife } from '../sim/mixed/mixed-life.ts';
 import { noCounts } from '../sim/mixed/mixed-run.ts';
 import { type RunCounts, runModel, type RunOptions } from '../sim/model-run.ts';
 import { runBank } from '../sim/bank-run.ts';
@@ -67,6 +67,13 @@ async function mixed(seed: number): Promise<Figures> {
   const runs = 10;
   for (let i = 0; i < runs; i++) await mixedLife(seed * runs + i, counts, { length: 120, tries: 300 });
   return { runs, calls: counts.calls, commits: counts.commits };
+}
+
+async function mixedFaults(seed: number): Promise<Figures> {
+  const counts = noCounts();
+  const runs = 10;
+  for (let i = 0; i < runs; i++) await faultyLife(seed * runs + i, counts, { length: 120, tries: 300 });
+  return { runs, calls: counts.calls, commits: counts.commits, openings: counts.reopened };
 }
 
 async function schedules(seed: number): Promise<Figures> {
@@ -172,6 +179,13 @@ export const LANES: readonly LaneRow[] = [
     every: { runs: 20_000 },
     demand: { runs: 500_000 },
     run: mixed,
+  },
+  {
+    name: 'mixed-faults',
+    about: 'the same programs on a disk that refuses reads, writes, syncs and names, and is mended again',
+    every: { runs: 5000 },
+    demand: { runs: 200_000 },
+    run: mixedFaults,
   },
   {
     name: 'engine-schedules',

@@ -8,6 +8,7 @@ export type Lane =
   | 'model'
   | 'model with spills'
   | 'mixed'
+  | 'mixed with faults'
   | 'schedules'
   | 'failing disk'
   | 'failed sync'

@@ -7,7 +7,7 @@ import { failSync, takeOver } from './engine-scenes.ts';
 import { engineSystem, type Life } from './engine-system.ts';
 import { runFaultSweep } from './fault-sweep.ts';
 import type { ClientCounts } from './list-clients.ts';
-import { mixedLife } from './mixed/mixed-life.ts';
+import { faultyLife, mixedLife } from './mixed/mixed-life.ts';
 import { noCounts } from './mixed/mixed-run.ts';
 import { type RunCounts, runModel } from './model-run.ts';
 import { type Lane, PLANTED_BUGS, type PlantedBug, Undo } from './planted-bugs.ts';
@@ -66,6 +66,11 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
     row: 'mixed',
     seeds: 400,
     run: (seed) => mixedLife(seed, mixedCounts, { length: 120, tries: 0 }),
+  },
+  'mixed with faults': {
+    row: 'mixed-faults',
+    seeds: 1000,
+    run: (seed) => faultyLife(seed, mixedCounts, { length: 120, tries: 0 }),
   },
   schedules: { row: 'engine-schedules', seeds: 60, run: (seed) => runQuietly(seed, clientCounts) },
   'failing disk': { row: 'engine-schedules', seeds: 100, run: (seed) => runWithFailingDisk(seed, clientCounts) },

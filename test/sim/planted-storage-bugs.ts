@@ -4,6 +4,7 @@ import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
 import { PointFilter } from '../../src/storage/point-filter.ts';
+import { Segments } from '../../src/storage/segments.ts';
 import { SnapshotReader } from '../../src/storage/snapshot-reader.ts';
 import { type View, Views } from '../../src/storage/view.ts';
 import { Engine } from '../../src/transaction/running-engine.ts';
@@ -62,6 +63,18 @@ export const STORAGE_BUGS: readonly PlantedBug[] = [
           return original.call(this).finally(() => {
             step.taken = true;
           });
+        };
+      }),
+  },
+  {
+    name: 'who reads what a disk refused to write is told of damage',
+    lane: 'mixed with faults',
+    plant: (undo) =>
+      undo.method(Segments.prototype, 'setPending', (original) => {
+        return function (this: Segments, ...args: Parameters<Segments['setPending']>): void {
+          const [, pending] = args;
+          if (pending !== undefined) Object.assign(pending, { refuse: () => {} });
+          original.apply(this, args);
         };
       }),
   },

@@ -16,7 +16,7 @@ import type { Transaction } from '../../../src/store/transaction.ts';
 import type { Savepoint } from '../../../src/store/transaction-core.ts';
 import { type AnyCursor, type Call, type Context, toCall } from './mixed-calls.ts';
 import { expectAll, redefined } from './mixed-checks.ts';
-import { type ModelCall, Refused, State, TxModel } from './mixed-model.ts';
+import { type ModelCall, Refused, State, type StoreModel, TxModel } from './mixed-model.ts';
 import { CALLS, type Op, type Program } from './mixed-program.ts';
 import { FAMILIES, type Family, toValue } from './mixed-stores.ts';
 
@@ -36,7 +36,7 @@ export interface MixedCounts {
 export const noCounts = (): MixedCounts => ({ calls: 0, commits: 0, refused: 0, prepared: 0, reopened: 0 });
 
 /** A transaction, and what it saw. */
-interface Slot {
+export interface Slot {
   readonly name: number;
   readonly tx: Transaction;
   readonly model: TxModel;
@@ -47,7 +47,7 @@ interface Slot {
   readonly looked: Set<string>;
 }
 
-interface Waiting {
+export interface Waiting {
   handle: PreparedTransaction;
   /** By another process than the one that will decide it. */
   isInherited: boolean;
@@ -56,53 +56,53 @@ interface Waiting {
 
 export class MixedRun {
   readonly story: string[] = [];
-  readonly #world: SimulatedWorld;
+  protected readonly world: SimulatedWorld;
   readonly #counts: MixedCounts;
-  #process: SimulatedProcess;
+  protected process: SimulatedProcess;
   #db: Database | undefined;
-  #committed = new State();
+  protected committed = new State();
   /** What each commit changed. */
   readonly #commits: ReadonlySet<string>[] = [];
-  readonly #slots = new Map<number, Slot>();
-  readonly #pins = new Map<string, State>();
-  #waiting: Waiting[] = [];
+  protected readonly slots = new Map<number, Slot>();
+  protected readonly pins = new Map<string, State>();
+  protected waiting: Waiting[] = [];
   readonly #items = new Map<string, ItemId>();
 
   constructor(world: SimulatedWorld, counts: MixedCounts) {
-    this.#world = world;
+    this.world = world;
     this.#counts = counts;
-    this.#process = world.startProcess();
+    this.process = world.startProcess();
   }
 
   async all(program: Program): Promise<void> {
     await this.#open();
-    for (const op of program) await this.#step(op);
-    for (const slot of [...this.#slots.values()]) await this.#rollback(slot);
-    while (this.#waiting.length > 0) await this.#decide(this.#waiting.length % 2 === 0);
+    for (const op of program) await this.step(op);
+    for (const slot of [...this.slots.values()]) await this.#rollback(slot);
+    while (this.waiting.length > 0) await this.#decide(this.waiting.length % 2 === 0);
     await this.#expectState();
-    const { problems } = await this.#database.verify();
+    const { problems } = await this.database.verify();
     if (problems.length > 0) throw new Error(`verify finds ${JSON.stringify(problems.slice(0, 3))}`);
-    await this.#database.close();
+    await this.database.close();
   }
 
-  get #database(): Database {
+  protected get database(): Database {
     return this.#db as Database;
   }
 
-  #tell(text: string): void {
+  protected tell(text: string): void {
     this.story.push(text);
   }
 
   async #open(): Promise<void> {
-    const onBackgroundError = (error: unknown) => this.#tell(`background: ${String(error)}`);
-    this.#db = await Database.openWith(this.#process, { ...OPTIONS, onBackgroundError });
+    const onBackgroundError = (error: unknown) => this.tell(`background: ${String(error)}`);
+    this.#db = await Database.openWith(this.process, { ...OPTIONS, onBackgroundError });
   }
 
-  async #step(op: Op): Promise<void> {
-    let slot = this.#slots.get(op.t);
+  protected async step(op: Op): Promise<void> {
+    let slot = this.slots.get(op.t);
     if (slot === undefined && CALLS.has(op.kind)) {
       await this.#begin(op);
-      slot = this.#slots.get(op.t);
+      slot = this.slots.get(op.t);
     }
     switch (op.kind) {
       case 'beginAt':
@@ -112,7 +112,7 @@ export class MixedRun {
       case 'rollback':
         return slot === undefined ? undefined : this.#rollback(slot);
       case 'prepare':
-        return slot === undefined ? undefined : this.#prepare(slot);
+        return slot === undefined ? undefined : this.prepare(slot);
       case 'decide':
         return this.#decide(op.a % 4 !== 0, op.b);
       case 'together':
@@ -135,7 +135,7 @@ export class MixedRun {
 
   /** True where it was one of the operations of the whole database. */
   async #upkeep(op: Op): Promise<boolean> {
-    const db = this.#database;
+    const db = this.database;
     const pin = `pin ${op.a % 2}`;
     switch (op.kind) {
       case 'checkpoint':
@@ -145,36 +145,36 @@ export class MixedRun {
         await db.compact();
         break;
       case 'pin':
-        await this.#expectCode(db.pin(pin), this.#pins.has(pin) ? 'PIN_EXISTS' : undefined);
-        if (!this.#pins.has(pin)) this.#pins.set(pin, this.#committed.copy());
+        await this.expectCode(db.pin(pin), this.pins.has(pin) ? 'PIN_EXISTS' : undefined);
+        if (!this.pins.has(pin)) this.pins.set(pin, this.committed.copy());
         break;
       case 'unpin':
-        await this.#expectCode(db.unpin(pin), this.#pins.has(pin) ? undefined : 'PIN_NOT_FOUND');
-        this.#pins.delete(pin);
+        await this.expectCode(db.unpin(pin), this.pins.has(pin) ? undefined : 'PIN_NOT_FOUND');
+        this.pins.delete(pin);
         break;
       case 'reopen':
-        await this.#reopen(() => db.close());
+        await this.reopen(() => db.close());
         break;
       case 'kill':
-        await this.#reopen(async () => this.#process.kill());
+        await this.reopen(async () => this.process.kill());
         break;
       case 'cut':
-        await this.#reopen(async () => this.#world.crash({ data: 'lost', folders: 'lost', seed: op.a }));
+        await this.reopen(async () => this.world.crash({ data: 'lost', folders: 'lost', seed: op.a }));
         break;
       case 'backup':
         await this.#backup();
         break;
       case 'redefine':
-        await this.#redefine(op);
+        await this.redefine(op);
         break;
       default:
         return false;
     }
-    this.#tell(op.kind);
+    this.tell(op.kind);
     return true;
   }
 
-  async #expectCode(work: Promise<unknown>, code: string | undefined): Promise<void> {
+  protected async expectCode(work: Promise<unknown>, code: string | undefined): Promise<void> {
     const found = await codeOf(work);
     if (found !== code) throw new Error(`answered ${found}, not ${code}`);
   }
@@ -183,18 +183,18 @@ export class MixedRun {
 
   async #begin({ t, a }: Op): Promise<void> {
     const kind = a % 9 === 0 ? 'read' : a % 9 === 1 ? 'noCheck' : 'write';
-    const tx = await this.#database.begin(kind);
-    this.#slots.set(t, this.#slot(t, tx, new TxModel(kind, this.#committed.copy())));
-    this.#tell(`t${t} begins: ${kind}`);
+    const tx = await this.database.begin(kind);
+    this.slots.set(t, this.#slot(t, tx, new TxModel(kind, this.committed.copy())));
+    this.tell(`t${t} begins: ${kind}`);
   }
 
   async #beginAt({ t, a }: Op): Promise<void> {
     const pin = `pin ${a % 2}`;
-    const state = this.#pins.get(pin);
-    if (state === undefined) return this.#expectCode(this.#database.begin('read', { at: pin }), 'PIN_NOT_FOUND');
-    const tx = await this.#database.begin('read', { at: pin });
-    this.#slots.set(t, this.#slot(t, tx, new TxModel('read', state.copy())));
-    this.#tell(`t${t} begins at ${pin}`);
+    const state = this.pins.get(pin);
+    if (state === undefined) return this.expectCode(this.database.begin('read', { at: pin }), 'PIN_NOT_FOUND');
+    const tx = await this.database.begin('read', { at: pin });
+    this.slots.set(t, this.#slot(t, tx, new TxModel('read', state.copy())));
+    this.tell(`t${t} begins at ${pin}`);
   }
 
   #slot(name: number, tx: Transaction, model: TxModel): Slot {
@@ -207,16 +207,16 @@ export class MixedRun {
     const call = toCall(context);
     if (call === undefined) return;
     try {
-      await this.#run(slot, call, context.name);
+      await this.run(slot, call, context.name);
     } catch (error) {
       if (error instanceof ConflictError && slot.name !== 9) {
         // It learned before its end that it has lost.
-        this.#mustBeRefused(slot, error);
+        this.mustBeRefused(slot, error);
         return this.#rollback(slot);
       }
       // What it saw was reclaimed: it ends.
       if (!(error instanceof SnapshotTooOldError) || slot.model.kind !== 'noCheck') throw error;
-      this.#slots.delete(slot.name);
+      this.slots.delete(slot.name);
       await slot.tx.rollback();
     }
   }
@@ -230,15 +230,25 @@ export class MixedRun {
     return { op, family, name, model, items: this.#items, cursors };
   }
 
-  async #run(slot: Slot, { text, reads, engine, model }: Call, name?: string): Promise<void> {
+  protected async run(slot: Slot, { text, reads, engine, model }: Call, name?: string): Promise<void> {
     this.#counts.calls++;
     if (name !== undefined) slot.looked.add(`@${name}`);
     const answer = await answerOf(() => engine(slot.tx));
+    if (this.isNoAnswer(answer)) return this.withoutAnswer(slot, { text, reads, engine, model }, answer, name);
     const expected = slot.model.run(model);
-    this.#tell(`t${slot.name} ${text} -> ${answer}`);
+    this.tell(`t${slot.name} ${text} -> ${answer}`);
     if (name !== undefined && (reads || slot.model.bytes > MAY_SPILL_BYTES)) slot.looked.add(name);
     if (answer !== expected) throw new Error(`t${slot.name} ${text} answers\n  ${answer}\nand not\n  ${expected}`);
     slot.model.calls.push({ text, call: model, answer });
+  }
+
+  /** Whether the call failed, so that the model has nothing to say of it. */
+  protected isNoAnswer(_answer: string): boolean {
+    return false;
+  }
+
+  protected withoutAnswer(_slot: Slot, call: Call, answer: string, _name?: string): Promise<void> | void {
+    throw new Error(`${call.text} answers ${answer}`);
   }
 
   #catalog(slot: Slot, op: Op): Promise<void> {
@@ -260,7 +270,7 @@ export class MixedRun {
     };
     for (const name of [`@${from}`, `@${to}`, from]) slot.looked.add(name);
     const engine = (tx: Transaction) => String(isDrop ? tx.drop(from) : tx.rename(from, to));
-    return this.#run(slot, { text: isDrop ? `drop ${from}` : `rename ${from} ${to}`, reads: true, engine, model });
+    return this.run(slot, { text: isDrop ? `drop ${from}` : `rename ${from} ${to}`, reads: true, engine, model });
   }
 
   #savepoint(slot: Slot): Promise<void> {
@@ -273,7 +283,7 @@ export class MixedRun {
       return '';
     };
     if (slot.model.kind !== 'write') return Promise.resolve();
-    return this.#run(slot, { text: `savepoint ${slot.savepoints.length}`, reads: false, engine, model });
+    return this.run(slot, { text: `savepoint ${slot.savepoints.length}`, reads: false, engine, model });
   }
 
   async #rollbackTo(slot: Slot, draw: number): Promise<void> {
@@ -287,85 +297,89 @@ export class MixedRun {
       return 'undefined';
     };
     const engine = (tx: Transaction): string => String(tx.rollbackTo(savepoint));
-    await this.#run(slot, { text: `rollbackTo ${at}`, reads: false, engine, model });
+    await this.run(slot, { text: `rollbackTo ${at}`, reads: false, engine, model });
   }
 
   async #commit(slot: Slot): Promise<void> {
-    this.#slots.delete(slot.name);
-    if (await this.#isRefused(slot, () => slot.tx.commit())) return;
-    this.#tell(`t${slot.name} commits`);
+    this.slots.delete(slot.name);
+    if (await this.isRefused(slot, () => slot.tx.commit())) return;
+    this.tell(`t${slot.name} commits`);
   }
 
   /** Ends it in one of several ways; what comes of it is committed in the model too. */
-  async #isRefused(slot: Slot, work: () => Promise<number>): Promise<boolean> {
+  protected async isRefused(slot: Slot, work: () => Promise<number>): Promise<boolean> {
     let number: number;
     try {
       number = await work();
     } catch (error) {
-      this.#mustBeRefused(slot, error);
+      this.mustBeRefused(slot, error);
       return true;
     }
-    if (slot.model.kind === 'write') this.#isIn(slot, number);
+    if (slot.model.kind === 'write') await this.isIn(slot, number);
     return false;
   }
 
-  #isIn({ model }: Slot, number: number): void {
-    this.#committed = model.replayOn(this.#committed, number);
+  protected async isIn({ model }: Slot, number: number): Promise<void> {
+    this.committed = model.replayOn(this.committed, number);
     this.#commits.push(model.touched);
     this.#counts.commits++;
   }
 
-  #mustBeRefused(slot: Slot, error: unknown): void {
-    this.#tell(`t${slot.name} is refused: ${String(error)}`);
+  protected mustBeRefused(slot: Slot, error: unknown): void {
+    this.tell(`t${slot.name} is refused: ${String(error)}`);
     this.#counts.refused++;
     const meets = (touched: ReadonlySet<string>): boolean => [...slot.looked].some((name) => touched.has(name));
     // Its snapshot is older than what is remembered of changes: allowed whenever checkpoints go on.
     if (error instanceof SnapshotTooOldError) return;
     if (error instanceof ConflictError) {
-      if (error.details.prepared !== undefined && this.#waiting.some((one) => isNear(one.slot, slot))) return;
+      if (error.details.prepared !== undefined && this.waiting.some((one) => isNear(one.slot, slot))) return;
       if (this.#commits.slice(slot.since).some(meets)) return;
     }
     throw error;
   }
 
   async #rollback(slot: Slot): Promise<void> {
-    this.#slots.delete(slot.name);
+    this.slots.delete(slot.name);
     await slot.tx.rollback();
-    this.#tell(`t${slot.name} rolls back`);
+    this.tell(`t${slot.name} rolls back`);
   }
 
-  async #prepare(slot: Slot): Promise<void> {
-    if (slot.model.kind !== 'write' || slot.model.touched.size === 0 || this.#waiting.length > 1) return;
-    this.#slots.delete(slot.name);
+  protected async prepare(slot: Slot): Promise<void> {
+    if (slot.model.kind !== 'write' || slot.model.touched.size === 0 || this.waiting.length > 1) return;
+    this.slots.delete(slot.name);
     try {
       const handle = await slot.tx.prepare();
-      this.#waiting.push({ handle, slot, isInherited: false });
+      this.waiting.push({ handle, slot, isInherited: false });
       this.#counts.prepared++;
-      this.#tell(`t${slot.name} is prepared`);
+      this.tell(`t${slot.name} is prepared`);
     } catch (error) {
-      this.#mustBeRefused(slot, error);
+      this.mustBeRefused(slot, error);
     }
   }
 
   async #decide(isCommit: boolean, draw = 0): Promise<void> {
-    const at = draw % Math.max(1, this.#waiting.length);
-    const one = this.#waiting[at];
+    const at = draw % Math.max(1, this.waiting.length);
+    const one = this.waiting[at];
     if (one === undefined) return;
-    this.#waiting.splice(at, 1);
+    this.waiting.splice(at, 1);
+    await this.decideOne(one, isCommit);
+  }
+
+  protected async decideOne(one: Waiting, isCommit: boolean): Promise<void> {
     if (isCommit) {
       const number = await one.handle.commit();
-      this.#isIn(one.slot, number);
-      if (one.isInherited) this.#numberItems(number);
+      await this.isIn(one.slot, number);
+      if (one.isInherited) this.numberItems(number);
     } else await one.handle.rollback();
-    this.#tell(`t${one.slot.name}, prepared, ${isCommit ? 'commits' : 'is rolled back'}`);
-    if ((await this.#database.resolve(one.handle.id)) !== (isCommit ? 'committed' : 'aborted')) {
+    this.tell(`t${one.slot.name}, prepared, ${isCommit ? 'commits' : 'is rolled back'}`);
+    if ((await this.database.resolve(one.handle.id)) !== (isCommit ? 'committed' : 'aborted')) {
       throw new Error(`resolve does not know of ${one.handle.id}`);
     }
   }
 
   /** The ids that died with their process are those that their items have got. */
-  #numberItems(number: number): void {
-    for (const store of this.#committed.stores.values()) {
+  protected numberItems(number: number): void {
+    for (const store of this.committed.stores.values()) {
       for (const row of store.rows.values()) {
         const id = this.#items.get(row.token);
         if (id !== undefined && row.number === number) this.#items.set(row.token, new ItemId(number, id.sequence));
@@ -375,7 +389,7 @@ export class MixedRun {
 
   async #together(slot: Slot, agrees: boolean): Promise<void> {
     if (slot.model.kind !== 'write') return;
-    this.#slots.delete(slot.name);
+    this.slots.delete(slot.name);
     const heard: string[] = [];
     slot.tx.join({
       prepare: () => {
@@ -392,15 +406,15 @@ export class MixedRun {
         (reason: unknown) => reason,
       );
       if (error instanceof ConflictError || error instanceof SnapshotTooOldError)
-        return this.#mustBeRefused(slot, error);
+        return this.mustBeRefused(slot, error);
       if (String(error) !== 'Error: not I') throw new Error(`a participant refused, and commit says ${String(error)}`);
       if (heard.join() !== 'prepare,rollback') throw new Error(`the participant heard ${heard}`);
-      this.#tell(`t${slot.name} rolls back with its participant`);
+      this.tell(`t${slot.name} rolls back with its participant`);
       return;
     }
-    if (await this.#isRefused(slot, () => committing)) return;
+    if (await this.isRefused(slot, () => committing)) return;
     if (heard.join() !== 'prepare,commit') throw new Error(`the participant heard ${heard}`);
-    this.#tell(`t${slot.name} commits with its participant`);
+    this.tell(`t${slot.name} commits with its participant`);
   }
 
   async #write(op: Op): Promise<void> {
@@ -412,9 +426,9 @@ export class MixedRun {
     ];
     let slot: Slot | undefined;
     let number = 0;
-    const work = this.#database.write(
+    const work = this.database.write(
       async (tx) => {
-        slot = this.#slot(9, tx, new TxModel('write', this.#committed.copy()));
+        slot = this.#slot(9, tx, new TxModel('write', this.committed.copy()));
         tx.onCommit((given) => {
           number = given;
         });
@@ -422,50 +436,55 @@ export class MixedRun {
       },
       { retries: 1 },
     );
-    const done = await work.then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    if (done !== undefined) return this.#mustBeRefused(slot as Slot, done);
-    this.#isIn(slot as Slot, number);
-    this.#tell('t9 is written');
+    const written = work.then(() => number);
+    await written.catch(() => {});
+    // It may not even have begun.
+    if (slot === undefined) return void (await written);
+    if (!(await this.isRefused(slot, () => written))) this.tell('t9 is written');
   }
 
   // The whole database
 
-  async #reopen(end: () => Promise<void>): Promise<void> {
+  protected async reopen(end: () => Promise<void>): Promise<void> {
     await end();
-    this.#slots.clear();
-    if (!this.#process.alive) this.#process = this.#world.startProcess();
+    this.slots.clear();
+    if (!this.process.alive) this.process = this.world.startProcess();
     await this.#open();
     this.#counts.reopened++;
-    const found = await this.#database.prepared();
+    await this.meetPrepared(await this.database.prepared());
+    await this.meetPins((await this.database.pins()).map(({ name }) => name));
+  }
+
+  /** Those that an earlier opening has left. */
+  protected async meetPrepared(found: readonly PreparedTransaction[]): Promise<void> {
     const ids = (list: readonly PreparedTransaction[]): string => list.map(({ id }) => id).join();
-    const expected = this.#waiting.map(({ handle }) => handle);
+    const expected = this.waiting.map(({ handle }) => handle);
     if (ids(found) !== ids(expected)) throw new Error(`prepared are ${ids(found)}, not ${ids(expected)}`);
     for (const [at, handle] of found.entries()) {
-      const one = this.#waiting[at] as Waiting;
+      const one = this.waiting[at] as Waiting;
       one.handle = handle;
       one.isInherited = true;
     }
-    const pins = (await this.#database.pins()).map(({ name }) => name).join();
-    if (pins !== [...this.#pins.keys()].sort().join()) throw new Error(`pins are ${pins}`);
+  }
+
+  protected async meetPins(names: readonly string[]): Promise<void> {
+    if (names.join() !== [...this.pins.keys()].sort().join()) throw new Error(`pins are ${names}`);
   }
 
   async #expectState(): Promise<void> {
-    await this.#database.read((tx) => expectAll(tx, this.#committed, this.#items));
-    for (const [name, state] of this.#pins) {
-      await this.#database.read((tx) => expectAll(tx, state, this.#items), { at: name });
+    await this.database.read((tx) => expectAll(tx, this.committed, this.#items));
+    for (const [name, state] of this.pins) {
+      await this.database.read((tx) => expectAll(tx, state, this.#items), { at: name });
     }
-    this.#tell('all is as it should be');
+    this.tell('all is as it should be');
   }
 
   async #backup(): Promise<void> {
-    await this.#database.backup(BACKUP);
-    const copy = await Database.openWith(this.#process, { ...OPTIONS, folder: BACKUP, readOnly: true });
+    await this.database.backup(BACKUP);
+    const copy = await Database.openWith(this.process, { ...OPTIONS, folder: BACKUP, readOnly: true });
     try {
-      await copy.read((tx) => expectAll(tx, this.#committed, this.#items));
-      for (const [name, state] of this.#pins) {
+      await copy.read((tx) => expectAll(tx, this.committed, this.#items));
+      for (const [name, state] of this.pins) {
         await copy.read((tx) => expectAll(tx, state, this.#items), { at: name });
       }
     } finally {
@@ -473,36 +492,46 @@ export class MixedRun {
     }
   }
 
-  async #redefine(op: Op): Promise<void> {
+  protected async redefine(op: Op): Promise<void> {
     const family = FAMILIES[op.s % FAMILIES.length] as Family;
     const { name } = family;
     const definition = family.definitions[name] as (typeof family.definitions)[string];
-    const old = this.#committed.stores.get(name);
-    if (family.isBag || family.isCounter || this.#waiting.length > 0) return;
-    const work = this.#database.redefine(definition, definition, ({ key, value }) => {
+    const old = this.committed.stores.get(name);
+    if (family.isBag || family.isCounter || this.waiting.length > 0) return;
+    const work = this.database.redefine(definition, definition, ({ key, value }) => {
       const now = redefined(family, value);
       return now === undefined ? undefined : { key, value: toValue(family, now) };
     });
-    await this.#expectCode(work, old === undefined ? 'STORE_NOT_FOUND' : undefined);
-    if (old === undefined) return;
-    await this.#database.read(async (tx) => {
-      const versions = await (
-        tx.store(definition as never) as { range(): { toArray(): Promise<{ version: number }[]> } }
-      )
-        .range()
-        .toArray();
-      this.#committed = this.#committed.copy();
-      const made = new TxModel('write', new State()).open(name);
-      for (const row of old.sorted()) {
-        const value = redefined(family, toValue(family, row.value));
-        if (value === undefined) continue;
-        made.set({ ...row, value, version: versions[made.rows.size]?.version ?? -1 });
-      }
-      this.#committed.stores.set(name, made);
-    });
+    await this.expectCode(work, old === undefined ? 'STORE_NOT_FOUND' : undefined);
+    if (old !== undefined) await this.isRedefined(family, old);
+  }
+
+  /** What is committed now that a redefinition is through. */
+  protected async isRedefined(family: Family, old: StoreModel): Promise<void> {
+    const { name } = family;
+    const entries = await this.entriesOf(family, name);
+    this.committed = this.committed.copy();
+    const made = new TxModel('write', new State()).open(name);
+    for (const row of old.sorted()) {
+      const value = redefined(family, toValue(family, row.value));
+      if (value === undefined) continue;
+      made.set({ ...row, value, version: entries[made.rows.size]?.version ?? -1 });
+    }
+    this.committed.stores.set(name, made);
     this.#commits.push(new Set([`@${name}`, name]));
   }
+
+  /** What the database has in a store, in its order. */
+  protected entriesOf({ definitions }: Family, name: string): Promise<Entries> {
+    return this.database.read((tx) =>
+      (tx.store(definitions[name] as never) as unknown as { range(): { toArray(): Promise<Entries> } })
+        .range()
+        .toArray(),
+    );
+  }
 }
+
+type Entries = readonly { readonly value: unknown; readonly version: number }[];
 
 function isNear(one: Slot, other: Slot): boolean {
   const names = new Set([...one.looked, ...one.model.touched]);
