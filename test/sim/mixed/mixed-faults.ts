@@ -34,12 +34,10 @@ const KINDS: readonly FaultRule['operation'][] = [
 const ERRNOS = ['EIO', 'ENOSPC', 'EIO'] as const;
 const TIMES = [1, 1, 3, Number.POSITIVE_INFINITY];
 
-/** Without participants, who would have errors of their own. */
 export function drawFaultyProgram(seed: number, length: number): Program {
   const random = new SeededRandom(seed + 77);
   const program: Op[] = [];
   for (const op of drawProgram(seed, length)) {
-    if (op.kind === 'together') continue;
     const kind = random.below(10) === 0 ? 'fault' : random.below(14) === 0 ? 'heal' : undefined;
     if (kind !== undefined) program.push({ ...op, id: op.id - 0.5, kind, c: random.below(65_536) });
     program.push(op);
@@ -200,6 +198,44 @@ export class FaultyRun extends MixedRun {
     }
   }
 
+  /** Its participant is told what becomes of it, or nothing where that is not known yet. */
+  protected override async together(slot: Slot, agrees: boolean): Promise<void> {
+    if (slot.model.kind !== 'write') return;
+    this.slots.delete(slot.name);
+    const heard: string[] = [];
+    let asked: string | undefined;
+    slot.tx.join({
+      prepare: (id) => {
+        asked = id;
+        if (!agrees) throw new Error('not I');
+      },
+      commit: () => void heard.push('committed'),
+      rollback: () => void heard.push('aborted'),
+    });
+    try {
+      const number = await slot.tx.commit();
+      if (heard.join() !== 'committed') throw new Error(`committed, and the participant heard ${heard}`);
+      await this.isIn(slot, number);
+      this.tell(`t${slot.name} commits with its participant`);
+      return;
+    } catch (error) {
+      this.tell(`t${slot.name}, with its participant: ${String(error)}`);
+      if (error instanceof OutcomeUnknownError) asked = error.transactionId;
+      else if (!isExplained(error) && String(error) !== 'Error: not I') this.mustBeRefused(slot, error);
+    }
+    await this.#goOnAfter(slot, asked, heard);
+  }
+
+  async #goOnAfter(slot: Slot, id: string | undefined, heard: readonly string[]): Promise<void> {
+    if (id !== undefined) this.#doubtful = { handle: { id } as PreparedTransaction, slot, isInherited: true };
+    await this.#revive();
+    const [told] = heard;
+    const outcome = id === undefined ? 'aborted' : await this.database.resolve(id);
+    const isWaiting = this.waiting.some(({ handle }) => handle.id === id);
+    if (heard.length > 1 || (told !== undefined && (isWaiting || told !== outcome)))
+      throw new Error(`the participant heard ${heard}, and t${slot.name} is ${isWaiting ? 'waiting' : outcome}`);
+  }
+
   /** Of the doubtful one the database says now how it stands. */
   protected override async meetPrepared(found: readonly PreparedTransaction[]): Promise<void> {
     const one = this.#doubtful;
@@ -231,7 +267,8 @@ export class FaultyRun extends MixedRun {
       const isNew = await this.#looksRedefined(family, old);
       this.tell(`it is ${isNew ? 'through' : 'not through'}`);
       if (isNew) await this.isRedefined(family, old);
-      else if (op.c % 2 === 0) await super.redefine(op);
+      // Begun and not ended, it would make writers read.
+      else await super.redefine(op);
     }
   }
 

@@ -116,7 +116,7 @@ export class MixedRun {
       case 'decide':
         return this.#decide(op.a % 4 !== 0, op.b);
       case 'together':
-        return slot === undefined ? undefined : this.#together(slot, op.a % 3 !== 0);
+        return slot === undefined ? undefined : this.together(slot, op.a % 3 !== 0);
       case 'write':
         return this.#write(op);
       case 'compare':
@@ -387,7 +387,7 @@ export class MixedRun {
     }
   }
 
-  async #together(slot: Slot, agrees: boolean): Promise<void> {
+  protected async together(slot: Slot, agrees: boolean): Promise<void> {
     if (slot.model.kind !== 'write') return;
     this.slots.delete(slot.name);
     const heard: string[] = [];
