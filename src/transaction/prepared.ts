@@ -8,6 +8,7 @@ import { copyBytes } from '../base/bytes.ts';
 import {
   CorruptionError,
   InvalidArgumentError,
+  OutcomeUnknownError,
   ReadOnlyError,
   SnapshotTooOldError,
   TransactionEndedError,
@@ -150,7 +151,11 @@ export class PreparedTransactions {
         },
         false,
       );
-    }).finally(() => this.#underWay.delete(transactionId));
+    })
+      .catch((error: unknown) => {
+        throw error instanceof OutcomeUnknownError ? undecided(transactionId, error) : error;
+      })
+      .finally(() => this.#underWay.delete(transactionId));
     this.#underWay.set(transactionId, { isCommit, done });
     return done.then((number) => {
       this.#here.get(transactionId)?.decided(isCommit ? number : undefined);
@@ -217,6 +222,15 @@ export class PreparedTransactions {
     this.#host.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
     if (isCommit) this.#host.noteChanges(writer, counter, number, request.runs.length);
   }
+}
+
+/** Whoever asks does so by the id of what was to be decided, not of the record that says how. */
+function undecided(transactionId: string, cause: OutcomeUnknownError): OutcomeUnknownError {
+  return new OutcomeUnknownError(
+    transactionId,
+    `deciding transaction ${transactionId} failed and so did finding out whether that is in; ask with resolve`,
+    { cause },
+  );
 }
 
 interface Changes {

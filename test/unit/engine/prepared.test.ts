@@ -1,7 +1,15 @@
 /** Prepared transactions: durable, invisible, in the way of what conflicts with them, and decided once. */
 import { describe, expect, it } from 'vitest';
-import { ConflictError, type SopError, TransactionEndedError, ReadOnlyError } from '../../../src/base/errors.ts';
+import {
+  ConflictError,
+  OutcomeUnknownError,
+  ReadOnlyError,
+  type SopError,
+  TransactionEndedError,
+} from '../../../src/base/errors.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
+import { SimulatedWorld } from '../../../src/env/simulated-env.ts';
+import { Database, defineStore } from '../../../src/index.ts';
 import type { EngineApi, EngineTransaction } from '../../../src/transaction/engine-api.ts';
 import { bytesOf, getText, keysOf, openSmall, put, putSeparate, STORE, write } from './small-engine.ts';
 
@@ -279,5 +287,61 @@ describe('a prepared transaction after opening again', () => {
     expect(await reading.resolve(id)).toBe('prepared');
     await expect(reading.decide(id, true)).rejects.toBeInstanceOf(ReadOnlyError);
     await reading.close();
+  });
+
+  it('whose decision is unknown is asked about by its own id, not by that of the decision', async () => {
+    const world = new SimulatedWorld(1);
+    await world.run(async () => {
+      const engine = await openSmall(world.startProcess());
+      const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
+      world.fail({ operation: ['write', 'sync', 'read', 'create'], error: 'EIO', times: Number.POSITIVE_INFINITY });
+      const error = await refusal(engine.decide(id, true));
+      expect(error).toBeInstanceOf(OutcomeUnknownError);
+      expect((error as OutcomeUnknownError).transactionId).toBe(id);
+      world.clearFaults();
+      await engine.close().catch(() => {});
+      const again = await openSmall(world.startProcess());
+      expect(['prepared', 'committed']).toContain(await again.resolve(id));
+      await again.decide(id, true);
+      expect(textNow(again, 'a')).toBe('1');
+      await again.close();
+    });
+  });
+
+  it('is not made again by who runs a transaction whose decision is unknown', async () => {
+    const world = new SimulatedWorld(1);
+    const counts = defineStore<string, number>('counts');
+    await world.run(async () => {
+      const db = await Database.openWith(world.startProcess(), { folder: '/disk/db' });
+      await db.write((tx) => tx.store(counts).put('payments', 0));
+      const asked: string[] = [];
+      let runs = 0;
+      const paid = db.write(async (tx) => {
+        runs++;
+        tx.store(counts).put('payments', ((await tx.store(counts).get('payments')) ?? 0) + 1);
+        tx.join({
+          prepare: (id) => {
+            asked.push(id);
+            world.fail({
+              operation: ['write', 'sync', 'read', 'create'],
+              error: 'EIO',
+              times: Number.POSITIVE_INFINITY,
+            });
+          },
+          commit: () => {},
+          rollback: () => {},
+        });
+      });
+      const error = await refusal(paid);
+      expect(error).toBeInstanceOf(OutcomeUnknownError);
+      expect([runs, asked]).toEqual([1, [(error as OutcomeUnknownError).transactionId]]);
+      world.clearFaults();
+      await db.close().catch(() => {});
+      const again = await Database.openWith(world.startProcess(), { folder: '/disk/db' });
+      expect(['prepared', 'committed']).toContain(await again.resolve(asked[0] as string));
+      await (await again.prepared())[0]?.commit();
+      expect(await again.read((tx) => tx.store(counts).get('payments'))).toBe(1);
+      await again.close();
+    });
   });
 });
