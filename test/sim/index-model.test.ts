@@ -21,6 +21,14 @@ describe(`indexes in a simulated world (SOP_SEED=${seed})`, () => {
     expect(counts.built).toBeGreaterThan(20);
     expect(counts.refused).toBeGreaterThan(0);
   });
+
+  it('hold it also where the disk refuses things, and are built once it is sound', { timeout: 300_000 }, async () => {
+    const counts = none();
+    for (let run = 0; run < Math.ceil(12 * scale); run++) await runIndexes(seed + run, 60, counts, true);
+    console.log(JSON.stringify(counts));
+    expect(counts.compared).toBeGreaterThan(20);
+    expect(counts.built).toBeGreaterThan(10);
+  });
 });
 
 async function firstRed(): Promise<string | undefined> {

@@ -2,8 +2,17 @@
  * One random run of a store with indexes in the simulated world: writers at once with every kind of change, definitions that
  * come and go, so that indexes are dropped and built beside the writers, kills and openings. In every snapshot looked at, each
  * index that is ready holds exactly what the store of the same snapshot says. A function of its seed.
+ *
+ * With `faults` the disk refuses things for a while: writers take that as it comes, some go on with the transaction in which it
+ * happened, and with a sound disk every index is built all the same.
  */
-import { ConflictError, IndexNotReadyError, SopError, UniqueIndexError } from '../../src/base/errors.ts';
+import {
+  ConflictError,
+  IndexNotReadyError,
+  SopError,
+  TransactionEndedError,
+  UniqueIndexError,
+} from '../../src/base/errors.ts';
 import { SimulatedWorld } from '../../src/env/simulated-env.ts';
 import type { SimulatedProcess } from '../../src/env/simulated-process.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
@@ -52,6 +61,8 @@ function narrow() {
 
 type Definition = ReturnType<typeof narrow>;
 
+/** Written to see whether that is possible. */
+const PROBE = defineStore<number, number>('probe');
 const OPTIONS = { folder: '/disk/db', tableBytes: 64 * 1024, cacheBytes: 128 * 1024, logReserveBytes: 16 * 1024 };
 
 export interface IndexRunCounts {
@@ -63,10 +74,10 @@ export interface IndexRunCounts {
   kills: number;
 }
 
-export async function runIndexes(seed: number, steps: number, counts: IndexRunCounts): Promise<void> {
+export async function runIndexes(seed: number, steps: number, counts: IndexRunCounts, faults = false): Promise<void> {
   const world = new SimulatedWorld(seed, { traceLength: 0 });
   world.scheduler.maxSteps = 4_000_000;
-  const run = new IndexRun(seed, world, steps, counts);
+  const run = new IndexRun(seed, world, steps, counts, faults);
   try {
     await world.run(() => run.all());
   } catch (error) {
@@ -81,11 +92,13 @@ class IndexRun {
   readonly #world: SimulatedWorld;
   readonly #steps: number;
   readonly #counts: IndexRunCounts;
+  readonly #hasFaults: boolean;
   #process: SimulatedProcess;
   #db: Database | undefined;
   #definition = DEFINITIONS[0] as Definition;
 
-  constructor(seed: number, world: SimulatedWorld, steps: number, counts: IndexRunCounts) {
+  constructor(seed: number, world: SimulatedWorld, steps: number, counts: IndexRunCounts, faults: boolean) {
+    this.#hasFaults = faults;
     this.#random = new SeededRandom(seed + 3);
     this.#world = world;
     this.#steps = steps;
@@ -97,8 +110,10 @@ class IndexRun {
     await this.#open();
     for (let step = 0; step < this.#steps; step++) {
       this.#counts.steps++;
-      await this.#step();
+      if (this.#hasFaults) await this.#riskyStep();
+      else await this.#step();
     }
+    if (this.#hasFaults) await this.#heal();
     await this.#settle();
     await this.#mustAgree();
     await this.#mustVerify();
@@ -118,6 +133,44 @@ class IndexRun {
     });
   }
 
+  /** What a disk explains is taken as it comes. */
+  async #riskyStep(): Promise<void> {
+    const draw = this.#random.below(8);
+    if (draw === 0) this.#break();
+    else if (draw === 1) await this.#heal();
+    try {
+      await this.#step();
+    } catch (error) {
+      if (!isExplained(error)) throw error;
+      this.story.push(String(error));
+      await this.#heal();
+    }
+  }
+
+  #break(): void {
+    const rule = {
+      operation: this.#random.pick(FAULTY_OPERATIONS),
+      error: this.#random.chance(0.3) ? 'ENOSPC' : 'EIO',
+      nth: 1 + this.#random.below(12),
+      times: this.#random.pick([1, 1, 3, Number.POSITIVE_INFINITY]),
+    } as const;
+    this.#world.fail(rule);
+    this.story.push(`${rule.operation} ${rule.error}, from the ${rule.nth}th, ${rule.times} times`);
+  }
+
+  /** The disk is sound again; a database that gave up is opened again. */
+  async #heal(): Promise<void> {
+    this.#world.clearFaults();
+    try {
+      await this.#database.write((tx) => tx.store(PROBE).put(0, 0));
+    } catch (error) {
+      if (!isExplained(error)) throw error;
+      await this.#database.close().catch(() => {});
+      await this.#open();
+    }
+    this.story.push('the disk is sound');
+  }
+
   async #step(): Promise<void> {
     const draw = this.#random.below(40);
     if (draw < 20) return this.#write(1);
@@ -127,7 +180,10 @@ class IndexRun {
     if (draw < 37) return this.#database.checkpoint();
     if (draw < 38) return this.#settle();
     if (draw < 39) return this.#kill();
-    await this.#database.close();
+    await this.#database.close().catch((error: unknown) => {
+      if (!isExplained(error)) throw error;
+    });
+    this.#world.clearFaults();
     await this.#open();
     this.story.push('opened again');
   }
@@ -144,6 +200,7 @@ class IndexRun {
     for (let i = this.#random.below(4); i > 0; i--) await Promise.resolve();
     this.#process.kill();
     this.#process = this.#world.startProcess();
+    this.#world.clearFaults();
     await this.#open();
     this.#counts.kills++;
     this.story.push('killed');
@@ -165,7 +222,9 @@ class IndexRun {
     } catch (error) {
       // Two definitions at once undo each other's indexes until one gives up.
       if (error instanceof ConflictError || error instanceof IndexNotReadyError) return;
-      throw error;
+      // The others of the same moment go on.
+      if (!this.#hasFaults || !isExplained(error)) throw error;
+      this.story.push(`a writer: ${String(error)}`);
     }
   }
 
@@ -211,7 +270,8 @@ class IndexRun {
           this.#clear(tx, definition);
       }
     } catch (error) {
-      if (!(error instanceof UniqueIndexError)) throw error;
+      const mayGoOn = error instanceof UniqueIndexError || (isExplained(error) && this.#random.chance(0.6));
+      if (!mayGoOn) throw error;
       this.#counts.refused++;
     }
   }
@@ -255,6 +315,7 @@ class IndexRun {
 
   /** Waits until everything is built that can be. */
   async #settle(): Promise<void> {
+    if (this.#hasFaults) await this.#heal();
     await this.#database.write((tx) => void tx.store(this.#definition));
     for (const { name } of this.#definition.indexes) {
       try {
@@ -281,6 +342,21 @@ class IndexRun {
     const isUnique = new Set(list).size === list.length;
     if (isUnique !== (state === 'ready')) throw new Error(`byMail is ${state} where unique is ${isUnique}`);
   }
+}
+
+const FAULTY_OPERATIONS = [
+  ['write'],
+  ['sync'],
+  ['write', 'sync', 'create'],
+  ['create', 'open'],
+  ['read'],
+  ['remove'],
+] as const;
+const EXPLAINED: ReadonlySet<string> = new Set(['IO_ERROR', 'DISK_FULL', 'DATABASE_FAILED', 'OUTCOME_UNKNOWN']);
+
+/** A failing disk explains it, or it follows from such an error that the transaction went on after. */
+function isExplained(error: unknown): boolean {
+  return error instanceof SopError && (EXPLAINED.has(error.code) || error instanceof TransactionEndedError);
 }
 
 /** Compares every index that can be read with what the store says; answers how many. */
