@@ -35,6 +35,11 @@ export const lanes = [
   seeded('engine-model', 900, '8,000 random runs of the engine beside a sequential model with versions'),
   seeded('engine-faults', 900, '5,000 pairs of operation and error, full disks, single failures looked at closely'),
   seeded('mixed', 600, '20,000 random programs of everything the public door offers, beside a model of maps'),
+  seeded(
+    'mixed-clients',
+    600,
+    '5,000 runs of several clients with such transactions, checked in the order of their commits',
+  ),
   seeded('mixed-faults', 600, '5,000 of them on a disk that refuses things and is mended again'),
   seeded('engine-schedules', 900, '20,000 interleavings of several clients of one engine, histories checked'),
   seeded('indexes', 400, '2,000 random runs of indexes and redefinitions beside writers and kills'),

@@ -16,6 +16,7 @@ import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-sce
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
 import type { ClientCounts } from '../sim/list-clients.ts';
+import { concurrentLife } from '../sim/mixed/mixed-concurrent.ts';
 import { faultyLife, mixedLife } from '../sim/mixed/mixed-life.ts';
 import { noCounts } from '../sim/mixed/mixed-run.ts';
 import { type RunCounts, runModel, type RunOptions } from '../sim/model-run.ts';
@@ -75,6 +76,13 @@ async function mixedFaults(seed: number): Promise<Figures> {
   for (let i = 1; i < runs; i++) await faultyLife(seed * runs + i, counts, { length: 120, tries: 300 });
   await runIndexes(seed, 60, { steps: 0, writes: 0, compared: 0, built: 0, refused: 0, kills: 0 }, true);
   return { runs, calls: counts.calls, commits: counts.commits, openings: counts.reopened };
+}
+
+async function mixedClients(seed: number): Promise<Figures> {
+  const counts = noCounts();
+  const runs = 10;
+  for (let i = 0; i < runs; i++) await concurrentLife(seed * runs + i, counts);
+  return { runs, calls: counts.calls, commits: counts.commits };
 }
 
 async function schedules(seed: number): Promise<Figures> {
@@ -180,6 +188,14 @@ export const LANES: readonly LaneRow[] = [
     every: { runs: 20_000 },
     demand: { runs: 500_000 },
     run: mixed,
+  },
+  {
+    name: 'mixed-clients',
+    about:
+      'several clients with such transactions at any interleaving; what committed is run again on a model, in its order',
+    every: { runs: 5000 },
+    demand: { runs: 200_000 },
+    run: mixedClients,
   },
   {
     name: 'mixed-faults',

@@ -1,5 +1,6 @@
 /** Everything at once through the public door, beside a model; the lane `mixed` runs many more of these programs. */
 import { describe, expect, it } from 'vitest';
+import { concurrentLife } from './mixed/mixed-concurrent.ts';
 import { faultyLife, mixedLife } from './mixed/mixed-life.ts';
 import { drawProgram, shrink } from './mixed/mixed-program.ts';
 import { noCounts } from './mixed/mixed-run.ts';
@@ -18,6 +19,14 @@ describe(`programs of all calls, mixed (SOP_SEED=${seed})`, () => {
     expect(counts.refused).toBeGreaterThan(0);
     expect(counts.prepared).toBeGreaterThan(0);
     expect(counts.reopened).toBeGreaterThan(0);
+  });
+
+  it('of several clients come to what they come to one after another', { timeout: 600_000 }, async () => {
+    const counts = noCounts();
+    for (let run = 0; run < Math.ceil(100 * scale); run++) await concurrentLife(seed + run, counts);
+    console.log(JSON.stringify(counts));
+    expect(counts.commits).toBeGreaterThan(10 * 100 * scale);
+    expect(counts.refused).toBeGreaterThan(100 * scale);
   });
 
   it('hold to what errors say on a disk that refuses things', { timeout: 600_000 }, async () => {

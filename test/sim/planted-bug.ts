@@ -9,6 +9,7 @@ export type Lane =
   | 'model with spills'
   | 'mixed'
   | 'mixed with faults'
+  | 'mixed clients'
   | 'schedules'
   | 'failing disk'
   | 'failed sync'

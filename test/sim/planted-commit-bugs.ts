@@ -98,4 +98,14 @@ export const COMMIT_BUGS: readonly PlantedBug[] = [
         };
       }),
   },
+  {
+    name: 'what a transaction took a store for is not validated',
+    lane: 'mixed clients',
+    plant: (undo) => undo.method(Transaction.prototype, 'expectRow', () => () => {}),
+  },
+  {
+    name: 'ranges are not noted by who reads them',
+    lane: 'mixed clients',
+    plant: (undo) => undo.method(Transaction.prototype, 'noteRange', () => () => {}),
+  },
 ];

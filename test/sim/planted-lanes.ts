@@ -7,6 +7,7 @@ import { failSync, takeOver } from './engine-scenes.ts';
 import { engineSystem, type Life } from './engine-system.ts';
 import { runFaultSweep } from './fault-sweep.ts';
 import type { ClientCounts } from './list-clients.ts';
+import { concurrentLife } from './mixed/mixed-concurrent.ts';
 import { faultyLife, mixedLife } from './mixed/mixed-life.ts';
 import { noCounts } from './mixed/mixed-run.ts';
 import { type RunCounts, runModel } from './model-run.ts';
@@ -67,6 +68,7 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
     seeds: 400,
     run: (seed) => mixedLife(seed, mixedCounts, { length: 120, tries: 0 }),
   },
+  'mixed clients': { row: 'mixed-clients', seeds: 300, run: (seed) => concurrentLife(seed, mixedCounts) },
   'mixed with faults': {
     row: 'mixed-faults',
     seeds: 1000,

@@ -253,24 +253,9 @@ export class MixedRun {
 
   #catalog(slot: Slot, op: Op): Promise<void> {
     const family = FAMILIES[op.s % FAMILIES.length] as Family;
-    const names = Object.keys(family.definitions) as [string, string];
-    const [from, to] = op.a % 2 === 0 ? names : (names.toReversed() as [string, string]);
-    const isDrop = op.kind === 'drop';
-    const model: ModelCall = (tx) => {
-      const store = tx.state.stores.get(from);
-      if (store === undefined) throw new Refused('STORE_NOT_FOUND');
-      if (!isDrop && tx.state.stores.has(to)) throw new Refused('STORE_EXISTS');
-      tx.state.stores.delete(from);
-      for (const name of isDrop ? [from] : [from, to]) tx.touched.add(`@${name}`);
-      tx.touched.add(from);
-      if (!isDrop) tx.state.stores.set(to, store);
-      // What was opened under the old name is void for good, also where the store gets that name back.
-      if (!isDrop) for (const [at, { name }] of tx.cursors) if (name === from) tx.cursors.delete(at);
-      return 'undefined';
-    };
+    const { from, to } = namesOf(family, op);
     for (const name of [`@${from}`, `@${to}`, from]) slot.looked.add(name);
-    const engine = (tx: Transaction) => String(isDrop ? tx.drop(from) : tx.rename(from, to));
-    return this.run(slot, { text: isDrop ? `drop ${from}` : `rename ${from} ${to}`, reads: true, engine, model });
+    return this.run(slot, catalogCall(family, op));
   }
 
   #savepoint(slot: Slot): Promise<void> {
@@ -533,6 +518,31 @@ export class MixedRun {
 
 type Entries = readonly { readonly value: unknown; readonly version: number }[];
 
+function namesOf({ definitions }: Family, { a }: Op): { readonly from: string; readonly to: string } {
+  const [first, second] = Object.keys(definitions) as [string, string];
+  return a % 2 === 0 ? { from: first, to: second } : { from: second, to: first };
+}
+
+/** Drops or renames a store, or learns that it can not. */
+export function catalogCall(family: Family, op: Op): Call {
+  const { from, to } = namesOf(family, op);
+  const isDrop = op.kind === 'drop';
+  const model: ModelCall = (tx) => {
+    const store = tx.state.stores.get(from);
+    if (store === undefined) throw new Refused('STORE_NOT_FOUND');
+    if (!isDrop && tx.state.stores.has(to)) throw new Refused('STORE_EXISTS');
+    tx.state.stores.delete(from);
+    for (const name of isDrop ? [from] : [from, to]) tx.touched.add(`@${name}`);
+    tx.touched.add(from);
+    if (!isDrop) tx.state.stores.set(to, store);
+    // What was opened under the old name is void for good, also where the store gets that name back.
+    if (!isDrop) for (const [at, { name }] of tx.cursors) if (name === from) tx.cursors.delete(at);
+    return 'undefined';
+  };
+  const engine = (tx: Transaction) => String(isDrop ? tx.drop(from) : tx.rename(from, to));
+  return { text: isDrop ? `drop ${from}` : `rename ${from} ${to}`, reads: true, engine, model };
+}
+
 function isNear(one: Slot, other: Slot): boolean {
   const names = new Set([...one.looked, ...one.model.touched]);
   return [...other.looked, ...other.model.touched].some((name) => names.has(name));
@@ -541,7 +551,7 @@ function isNear(one: Slot, other: Slot): boolean {
 /** Errors that are no answers to a call. */
 const THROWN: ReadonlySet<string> = new Set(['TOO_OLD', 'CORRUPTION', 'CONFLICT']);
 
-async function answerOf(work: () => Promise<string> | string): Promise<string> {
+export async function answerOf(work: () => Promise<string> | string): Promise<string> {
   try {
     return await work();
   } catch (error) {
