@@ -273,6 +273,7 @@ export class TransactionCore implements StoreHost {
     if (found.matching !== definition) {
       const difference = describeDifference(found.stored, toStoredShape(definition));
       if (difference !== undefined) {
+        this.#expect(found);
         throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
       }
       if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition);
@@ -467,10 +468,13 @@ export class TransactionCore implements StoreHost {
   rename(from: string, to: string): void {
     this.#mustWriteCatalog();
     const entry = this.mustFind(from);
-    if (this.#find(to) !== undefined) {
+    this.#expect(entry);
+    const other = this.#find(to);
+    if (other !== undefined) {
+      // Told no, it may commit all the same: then the answer must still be right.
+      this.#expect(other);
       throw new StoreExistsError(`there is a store '${to}' already`, { details: { store: to } });
     }
-    this.#expect(entry);
     this.#beginCatalogChange();
     const renamed = this.#catalog.newEntry({ ...entry.stored, name: to });
     this.#expectAbsent(renamed, undefined);

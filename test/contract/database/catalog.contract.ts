@@ -238,6 +238,25 @@ export function catalogContract(open: OpenSubject): void {
       expect(await db.stores()).toEqual([]);
     });
 
+    test('who is told that a name is taken, or a store another one, commits only while that is so', async () => {
+      const { db } = await subject();
+      const other = defineStore<string, number>('other');
+      await db.write((tx) => {
+        tx.store(plain).put('a', 1);
+        tx.store(other).put('a', 1);
+      });
+      const renaming = await db.begin('write');
+      expect(() => renaming.rename('plain', 'other')).toThrow(StoreExistsError);
+      renaming.store(things).put({ a: 'x', b: 1 }, 1);
+      const opening = await db.begin('write');
+      const another = defineStore<string, number>('other', { values: 'separate' });
+      expect(() => opening.store(another)).toThrow(StoreMismatchError);
+      opening.store(things).put({ a: 'x', b: 2 }, 1);
+      await db.drop('other');
+      await expect(renaming.commit()).rejects.toThrow(ConflictError);
+      await expect(opening.commit()).rejects.toThrow(ConflictError);
+    });
+
     test('a transaction sees its own drops, renames and creations', async () => {
       const { db } = await subject();
       await db.write((tx) => tx.store(plain).put('a', 1));
