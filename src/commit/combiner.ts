@@ -14,6 +14,7 @@
  * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
  * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
  */
+import { assert } from '../base/assert.ts';
 import { DatabaseFailedError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import type { Env } from '../env/env.ts';
@@ -77,6 +78,11 @@ export interface CombinerHost {
 interface Accepted {
   readonly request: CommitRequest;
   readonly number: number;
+}
+
+interface Refused {
+  readonly request: CommitRequest;
+  readonly refusal: unknown;
 }
 
 export class Combiner {
@@ -263,33 +269,37 @@ export class Combiner {
       return false;
     }
     const accepted: Accepted[] = [];
-    const entered = this.#fill(batch, accepted);
-    if (accepted.length === 0) {
-      batch.release();
-      return true;
+    const refused: Refused[] = [];
+    const entered = this.#fill(batch, accepted, refused);
+    if (accepted.length === 0) batch.release();
+    else {
+      const sinceMs = this.#queuedMs;
+      const nowMs = host.env.clock.monotonicMs();
+      this.#queuedMs = nowMs;
+      if (onCaller) this.#appendNow(batch, accepted, entered, sinceMs, nowMs);
+      else this.#appendLater(batch, accepted, entered, sinceMs, nowMs);
     }
-    const sinceMs = this.#queuedMs;
-    const nowMs = host.env.clock.monotonicMs();
-    this.#queuedMs = nowMs;
-    if (onCaller) this.#appendNow(batch, accepted, entered, sinceMs, nowMs);
-    else this.#appendLater(batch, accepted, entered, sinceMs, nowMs);
+    for (const { request, refusal } of refused) request.failed(refusal);
     return true;
   }
 
   /**
    * Moves requests from the queue into the batch. Answers how many of the accepted are in the table already: all but the
-   * last, which nobody needs to see before the write has been started.
+   * last, which nobody needs to see before the write has been started. Who is refused hears of it afterwards: its end may put
+   * others into the queue, in front of those just looked at.
    */
-  #fill(batch: BatchBuilder, accepted: Accepted[]): number {
+  #fill(batch: BatchBuilder, accepted: Accepted[], refused: Refused[]): number {
     const host = this.#host;
     let taken = 0;
     let entered = 0;
+    let last: CommitRequest | undefined;
     while (taken < this.#queue.length) {
       const request = this.#queue[taken] as CommitRequest;
       if (taken > 0 && batch.byteLength + request.byteLength > BATCH_TARGET_BYTES) break;
       for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
       if (taken > 0 && !this.#fitsTable(request)) break;
       taken++;
+      last = request;
       const block = host.blockers.isActive ? host.blockers.find(request, this.#held.hasWaited(request)) : undefined;
       if (block !== undefined) {
         this.#held.hold(request, block);
@@ -303,9 +313,10 @@ export class Combiner {
         if (request.kind !== KIND_USER) host.noteAccepted(request, number, batch.bytes, start, batch.byteLength);
       } else {
         host.noteConflict(request, refusal);
-        request.failed(refusal);
+        refused.push({ request, refusal });
       }
     }
+    assert(last === undefined || this.#queue[taken - 1] === last, 'nobody gets in front while a batch is filled');
     this.#queue.splice(0, taken);
     return entered;
   }

@@ -7,6 +7,7 @@ import {
   TimeoutError,
   TransactionEndedError,
 } from '../base/errors.ts';
+import { assert } from '../base/assert.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import { encodeReads } from '../commit/prepared-reads.ts';
 import type { Claim } from '../commit/claims.ts';
@@ -460,6 +461,7 @@ export class Transaction implements EngineTransaction {
   }
 
   #end(state: 'prepared' | 'committed' | 'rolled back', number = this.snapshot): void {
+    assert(this.#state === 'open' || this.#state === 'committing', 'a transaction ends once');
     this.#state = state;
     this.#limits?.cancel();
     this.#own.release();

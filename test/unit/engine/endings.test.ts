@@ -1,6 +1,6 @@
 /** How transactions and databases end: listeners that throw, outcomes nobody knows, closing in the middle of it. */
 import { describe, expect, it } from 'vitest';
-import { ClosedError, OutcomeUnknownError } from '../../../src/base/errors.ts';
+import { ClosedError, OutcomeUnknownError, SnapshotTooOldError } from '../../../src/base/errors.ts';
 import type { File } from '../../../src/env/env.ts';
 import { ioError } from '../../../src/env/io-error.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
@@ -147,5 +147,42 @@ describe('closing a database', () => {
     engine = await openSmall(env);
     await engine.close();
     expect([...openFiles].map((file) => file.path)).toEqual([]);
+  });
+});
+
+describe('one that loses as the last reader of what can be reclaimed', () => {
+  it('ends once, and what it held goes', async () => {
+    const env = memoryEnv();
+    const engine = await openSmall(env);
+    const fill = (letter: string): Promise<number> =>
+      write(engine, (tx) => {
+        for (let i = 0; i < 40; i++) put(tx, `key-${i}`, letter.repeat(500));
+      });
+    await fill('a');
+    await engine.checkpoint();
+    const segments = (): string[] => env.files.list('/db/data').filter((name) => name.endsWith('.seg'));
+    const old = segments();
+    const losing = engine.begin('write');
+    getText(losing, 'key-1');
+    // Everything it reads is written anew: it alone keeps what was there.
+    for (const letter of ['b', 'c']) {
+      await fill(letter);
+      await engine.compact();
+    }
+    const held = segments().filter((name) => old.includes(name));
+    expect(held.length).toBeGreaterThan(0);
+    let ends = 0;
+    losing.onRollback(() => ends++);
+    put(losing, 'key-1', 'x');
+    await expect(losing.commit()).rejects.toBeInstanceOf(SnapshotTooOldError);
+    await within(
+      2000,
+      'the reclaim',
+      (async () => {
+        while (segments().some((name) => held.includes(name))) await new Promise((resolve) => setTimeout(resolve, 1));
+      })(),
+    );
+    expect(ends).toBe(1);
+    await engine.close();
   });
 });
