@@ -309,7 +309,8 @@ export class FileCommitLog implements CommitLog {
     try {
       this.#removeOld();
     } catch (error) {
-      if (!(error instanceof IoError)) throw error;
+      // Some file systems need room to remove, too.
+      if (!(error instanceof IoError) && !(error instanceof DiskFullError)) throw error;
     }
   }
 
