@@ -6,8 +6,6 @@ import {
   ConflictError,
   DatabaseFailedError,
   DatabaseLockedError,
-  DiskFullError,
-  IoError,
   OutcomeUnknownError,
   SopError,
 } from '../../src/base/errors.ts';
@@ -21,6 +19,7 @@ import { backUpOnce } from './backup-system.ts';
 import { Claiming, type Manner } from './claiming.ts';
 import type { SystemUnderTest } from './crash-harness.ts';
 import type { Oracle } from './crash-oracle.ts';
+import { isExplained } from './explained.ts';
 import { LivingPins } from './pin-system.ts';
 import { engineSystem, expectContentOf, type IssuedCommit, type Life, SMALL } from './engine-system.ts';
 import { isHeldBack, TwoPhase } from './two-phase.ts';
@@ -205,7 +204,7 @@ export class EngineClient {
       await work();
       return true;
     } catch (error) {
-      if (!isExplained(error)) throw error;
+      if (!isInOrder(error)) throw error;
       this.errors++;
       if (error instanceof DatabaseFailedError || error instanceof OutcomeUnknownError) await this.#giveUp();
       return false;
@@ -228,14 +227,8 @@ async function allOf(works: readonly Promise<unknown>[]): Promise<void> {
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-function isExplained(error: unknown): boolean {
-  return (
-    error instanceof IoError ||
-    error instanceof DiskFullError ||
-    error instanceof DatabaseFailedError ||
-    error instanceof DatabaseLockedError ||
-    error instanceof OutcomeUnknownError
-  );
+function isInOrder(error: unknown): boolean {
+  return isExplained(error) || error instanceof DatabaseLockedError;
 }
 
 export function clientSystem(life: Life): SystemUnderTest<IssuedCommit> {
@@ -248,5 +241,5 @@ export function clientSystem(life: Life): SystemUnderTest<IssuedCommit> {
 }
 
 export function mustBeExplained(error: unknown): void {
-  if (!isExplained(error)) throw error;
+  if (!isInOrder(error)) throw error;
 }

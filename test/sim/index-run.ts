@@ -20,6 +20,7 @@ import { Database } from '../../src/store/database.ts';
 import { defineStore } from '../../src/store/define-store.ts';
 import { type } from '../../src/store/standard-schema.ts';
 import type { Transaction } from '../../src/store/transaction.ts';
+import { isExplained } from './explained.ts';
 
 interface Key {
   readonly region: string;
@@ -141,7 +142,7 @@ class IndexRun {
     try {
       await this.#step();
     } catch (error) {
-      if (!isExplained(error)) throw error;
+      if (!isInOrder(error)) throw error;
       this.story.push(String(error));
       await this.#heal();
     }
@@ -164,7 +165,7 @@ class IndexRun {
     try {
       await this.#database.write((tx) => tx.store(PROBE).put(0, 0));
     } catch (error) {
-      if (!isExplained(error)) throw error;
+      if (!isInOrder(error)) throw error;
       await this.#database.close().catch(() => {});
       await this.#open();
     }
@@ -181,7 +182,7 @@ class IndexRun {
     if (draw < 38) return this.#settle();
     if (draw < 39) return this.#kill();
     await this.#database.close().catch((error: unknown) => {
-      if (!isExplained(error)) throw error;
+      if (!isInOrder(error)) throw error;
     });
     this.#world.clearFaults();
     await this.#open();
@@ -223,7 +224,7 @@ class IndexRun {
       // Two definitions at once undo each other's indexes until one gives up.
       if (error instanceof ConflictError || error instanceof IndexNotReadyError) return;
       // The others of the same moment go on.
-      if (!this.#hasFaults || !isExplained(error)) throw error;
+      if (!this.#hasFaults || !isInOrder(error)) throw error;
       this.story.push(`a writer: ${String(error)}`);
     }
   }
@@ -270,7 +271,7 @@ class IndexRun {
           this.#clear(tx, definition);
       }
     } catch (error) {
-      const mayGoOn = error instanceof UniqueIndexError || (isExplained(error) && this.#random.chance(0.6));
+      const mayGoOn = error instanceof UniqueIndexError || (isInOrder(error) && this.#random.chance(0.6));
       if (!mayGoOn) throw error;
       this.#counts.refused++;
     }
@@ -352,11 +353,10 @@ const FAULTY_OPERATIONS = [
   ['read'],
   ['remove'],
 ] as const;
-const EXPLAINED: ReadonlySet<string> = new Set(['IO_ERROR', 'DISK_FULL', 'DATABASE_FAILED', 'OUTCOME_UNKNOWN']);
 
 /** A failing disk explains it, or it follows from such an error that the transaction went on after. */
-function isExplained(error: unknown): boolean {
-  return error instanceof SopError && (EXPLAINED.has(error.code) || error instanceof TransactionEndedError);
+function isInOrder(error: unknown): boolean {
+  return isExplained(error) || error instanceof TransactionEndedError;
 }
 
 /** Compares every index that can be read with what the store says; answers how many. */

@@ -7,16 +7,14 @@ import { OutcomeUnknownError, SopError } from '../../../src/base/errors.ts';
 import type { FaultRule } from '../../../src/env/simulated-faults.ts';
 import { SeededRandom } from '../../../src/env/simulated-random.ts';
 import type { PreparedTransaction } from '../../../src/store/participants.ts';
+import { EXPLAINED, isExplained } from '../explained.ts';
 import type { Call } from './mixed-calls.ts';
-
 import { redefined } from './mixed-checks.ts';
 import type { StoreModel } from './mixed-model.ts';
 import { drawProgram, type Op, type Program } from './mixed-program.ts';
 import { MixedRun, type Slot, type Waiting } from './mixed-run.ts';
 import { FAMILIES, type Family, toValue } from './mixed-stores.ts';
 
-/** What a disk that refuses things explains. */
-const EXPLAINED: ReadonlySet<string> = new Set(['IO_ERROR', 'DISK_FULL', 'DATABASE_FAILED', 'OUTCOME_UNKNOWN']);
 /** Changes in several steps, of which some may have been made. */
 const IN_STEPS = /Many|bulk of|\.add \d+,|remove all of|cursor|^drop|^rename/;
 /** Later than everything that has a number. */
@@ -43,10 +41,6 @@ export function drawFaultyProgram(seed: number, length: number): Program {
     program.push(op);
   }
   return program;
-}
-
-function isExplained(error: unknown): error is SopError {
-  return error instanceof SopError && EXPLAINED.has(error.code);
 }
 
 /** A step of the program could not be made, for reasons that the disk explains. */
