@@ -2,7 +2,8 @@
  * The large figures: `npm run audit -- [lane ...] [--for 10m] [--target n] [--share 0.1] [--jobs n] [--fresh]`. All lanes, or those named,
  * share the time of all cores evenly, until each has done its figure on demand (or `--target`, of its first unit; or that
  * share of it), the time is up, or Ctrl-C. What was done stands in `.sop-setup/audit`, seed by seed: the next call goes on there.
- * Failures are told at once, with their seed, and kept; a lane goes on after one.
+ * Failures are told at once, with their seed, and kept; a lane goes on after one, and stops after twenty: then it is not about
+ * a seed. Processes begin anew now and then and read the sources again: leave the folder alone meanwhile, or run a copy of it.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -25,6 +26,8 @@ interface State {
 
 const FOLDER = join(import.meta.dirname, '..', '..', '.sop-setup', 'audit');
 const REPORT_SECONDS = 15;
+/** Of one call. */
+const MOST_FAILURES = 20;
 
 class LaneAudit {
   readonly row: LaneRow;
@@ -36,6 +39,7 @@ class LaneAudit {
   readonly now: Record<string, number> = {};
   nowSeconds = 0;
   #rounds = 0;
+  #failures = 0;
 
   constructor(row: LaneRow, target: Figures, isFresh: boolean) {
     this.row = row;
@@ -56,7 +60,8 @@ class LaneAudit {
   }
 
   take(): Round | undefined {
-    if (this.isDone || this.underWay.size >= (this.row.jobs ?? Number.POSITIVE_INFINITY)) return undefined;
+    if (this.isDone || this.#failures >= MOST_FAILURES) return undefined;
+    if (this.underWay.size >= (this.row.jobs ?? Number.POSITIVE_INFINITY)) return undefined;
     const seed = this.state.unfinished.pop() ?? this.state.next++;
     this.underWay.add(seed);
     return { lane: this.row.name, seed, roundSeconds: this.row.roundSeconds ?? 300 };
@@ -70,6 +75,7 @@ class LaneAudit {
     this.nowSeconds += seconds;
     this.#rounds++;
     if (failure !== undefined) {
+      this.#failures++;
       this.state.failures.push({ seed, words: failure.slice(0, 4000), at: new Date().toISOString() });
       console.error(
         `\n${this.row.name}, seed ${seed} FAILS; again with: node test/lanes/run.ts ${this.row.name} --seed ${seed} --rounds 1\n${failure}\n`,
