@@ -25,7 +25,6 @@ import {
   epochAfter,
   epochPath,
   HEADER_BYTES,
-  isErrno,
   listEpochs,
   logFolder,
   readSeal,
@@ -374,7 +373,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   async #prepare(writer: EpochWriter): Promise<void> {
-    this.#next ??= this.#create(epochAfter(this.#context.folder, writer.epoch));
+    this.#next ??= this.#create(writer, epochAfter(this.#context.folder, writer.epoch));
     const next = this.#next;
     next.allocate();
     try {
@@ -386,14 +385,11 @@ export class FileCommitLog implements CommitLog {
     else next.abandon();
   }
 
-  #create(epoch: number): NextEpoch {
-    try {
-      return new NextEpoch(this.#context, epoch);
-    } catch (error) {
-      // Somebody is taking over from us. They sealed our file before they made theirs.
-      if (isErrno(error, 'EEXIST')) throw this.#failSealed();
-      throw error;
-    }
+  #create(writer: EpochWriter, epoch: number): NextEpoch {
+    const next = NextEpoch.create(this.#context, writer.epoch, epoch);
+    // They sealed our file before they made theirs.
+    if (next === undefined) throw this.#failSealed();
+    return next;
   }
 
   async #switch(root: Uint8Array | undefined): Promise<void> {
@@ -443,7 +439,7 @@ export class FileCommitLog implements CommitLog {
     const { env, folder } = this.#context;
     // A file that is being prepared just now is left behind, void.
     if (this.#next === undefined || this.#preparing !== undefined) {
-      this.#next = this.#create((this.#next?.epoch ?? old.epoch) + 1);
+      this.#next = this.#create(old, (this.#next?.epoch ?? old.epoch) + 1);
     }
     this.#next.allocate();
     const writer = this.#follow(this.#next, old);

@@ -4,13 +4,14 @@
  *
  * Invariants:
  *  1. Its name is exactly one above the newest file of the holder. Whoever takes over at the same time wants a name above all
- *     that are there: exclusive creation decides, and who loses knows that the other one is about.
+ *     that are there: exclusive creation decides, and who loses knows that the other one is about. So does who finds its
+ *     predecessor gone, or others above: then the name is one of the past.
  *  2. Its header stays blank until everything in the file before is durable. Until then it is void for everybody.
  */
 import type { File } from '../env/env.ts';
 import type { LogContext } from './takeover.ts';
-import { mustHaveSpace } from './takeover.ts';
-import { type EpochHeader, epochPath, FIRST_BATCH_POSITION, logFolder, SECRET_BYTES } from './epoch-file.ts';
+import { createNext, mustHaveSpace } from './takeover.ts';
+import { type EpochHeader, FIRST_BATCH_POSITION, logFolder, SECRET_BYTES } from './epoch-file.ts';
 import { EpochWriter } from './epoch-writer.ts';
 
 export class NextEpoch {
@@ -20,13 +21,18 @@ export class NextEpoch {
   isReady = false;
   readonly #context: LogContext;
 
-  /** Creates the file; EEXIST where somebody else has the name. DiskFullError: there is none. */
-  constructor(context: LogContext, epoch: number) {
-    const { env, folder, reserveBytes } = context;
-    mustHaveSpace(env, logFolder(folder), reserveBytes);
+  private constructor(context: LogContext, epoch: number, file: File) {
     this.#context = context;
     this.epoch = epoch;
-    this.file = env.files.open(epochPath(folder, epoch), { mode: 'create', direct: true });
+    this.file = file;
+  }
+
+  /** Creates the file behind `predecessor`; undefined where somebody else has taken over. DiskFullError: there is none. */
+  static create(context: LogContext, predecessor: number, epoch: number): NextEpoch | undefined {
+    const { env, folder, reserveBytes } = context;
+    mustHaveSpace(env, logFolder(folder), reserveBytes);
+    const file = createNext(context, predecessor, epoch);
+    return file && new NextEpoch(context, epoch, file);
   }
 
   /** Blocks for seal, header and the first batches. DiskFullError: ask again later. */

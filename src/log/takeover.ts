@@ -206,8 +206,11 @@ function rewriteHeader(newest: NewestEpoch, block: Uint8Array): void {
   newest.file.writeSync(block, 0);
 }
 
-/** Steps 4 and 5; undefined where the world moved. */
-function createNext(context: LogContext, predecessor: number | undefined, epoch: number): File | undefined {
+/**
+ * Steps 4 and 5, for who takes over and for a holder who follows itself; undefined where the world moved. That the name was free
+ * says too little: it may be one of the past, whose file others had and removed.
+ */
+export function createNext(context: LogContext, predecessor: number | undefined, epoch: number): File | undefined {
   const { env, folder } = context;
   const path = epochPath(folder, epoch);
   let file: File;

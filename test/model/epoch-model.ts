@@ -12,6 +12,7 @@ import {
   type Member,
   NONE,
   type RecordId,
+  removeOldest,
   SEEN,
   type Stage,
   type State,
@@ -21,6 +22,7 @@ import {
   textOf,
 } from './epoch-state.ts';
 import type { Model } from './explore.ts';
+import { type FollowRule, followingSteps } from './following-owner.ts';
 import { lateWrites, type PipelineRule, pipelinedSteps, type Steps } from './pipelined-owner.ts';
 
 /** The rules; each is on unless named. */
@@ -51,7 +53,9 @@ export interface ModelOptions {
   readonly notes?: boolean;
   /** Most batches that a holder has under way; 1 unless given. */
   readonly pipeline?: number;
-  readonly without?: Rule | PipelineRule | undefined;
+  /** Holders go on in next epochs of their own. */
+  readonly follows?: boolean;
+  readonly without?: Rule | PipelineRule | FollowRule | undefined;
 }
 
 export class EpochModel implements Model<State> {
@@ -139,9 +143,16 @@ export class EpochModel implements Model<State> {
       case 'header synced':
         return [['reads its own seal', this.#begin(state, index, member)]];
       case 'ready':
-        return this.#isPipelined
-          ? pipelinedSteps(state, index, member, this.#pipeline)
-          : this.#hold(state, index, member);
+        return [
+          ...(this.#isPipelined
+            ? pipelinedSteps(state, index, member, this.#pipeline)
+            : this.#hold(state, index, member)),
+          ...this.#follow(state, index, member),
+        ];
+      case 'following':
+      case 'followed':
+      case 'follow synced':
+        return this.#follow(state, index, member);
       case 'written':
         return this.#syncBatch(state, index, member);
       case 'synced':
@@ -158,6 +169,11 @@ export class EpochModel implements Model<State> {
   get #pipeline() {
     const { batchesPerEpoch, pipeline = 1, notes = false, without } = this.#options;
     return { batchesPerEpoch, pipeline, notes, without: without as PipelineRule };
+  }
+
+  #follow(state: State, index: number, member: Member): Steps {
+    const { follows = false, epochs, without } = this.#options;
+    return follows ? followingSteps(state, index, member, { epochs, without: without as FollowRule }) : [];
   }
 
   #has(rule: Rule): boolean {
@@ -317,8 +333,7 @@ export class EpochModel implements Model<State> {
     // also where another one has taken over since.
     const oldest = state.files.findIndex((one) => one !== undefined);
     if (file.own.length > 0 && oldest < member.epoch) {
-      const removed = [...state.removed.filter((epoch) => epoch !== oldest), oldest].sort();
-      steps.push([`removes epoch ${oldest}`, { ...setFile(state, oldest, undefined), removed }]);
+      steps.push(removeOldest(state));
     }
     return steps;
   }

@@ -61,6 +61,9 @@ export type Phase =
   | 'ready'
   | 'written'
   | 'synced'
+  | 'following'
+  | 'followed'
+  | 'follow synced'
   | 'stopped';
 
 export interface Member {
@@ -79,6 +82,10 @@ export interface Member {
   readonly unknown: readonly RecordId[];
   /** Not yet answered, in their order; of a holder that has several under way. */
   readonly flight: readonly Flight[];
+  /** The epoch that it has prepared to go on in; 0 for none. */
+  readonly next: number;
+  /** Its name is durable, as far as its owner knows. */
+  readonly nextReady: boolean;
 }
 
 export interface State {
@@ -121,7 +128,25 @@ export const IDLE: Member = {
   lost: false,
   unknown: [],
   flight: [],
+  next: 0,
+  nextReady: false,
 };
+
+/** Records up to the end of the file, counted from the first of all. */
+export function endOf(file: EpochFile): number {
+  return file.taken + file.copiedCount + file.own.length;
+}
+
+/** Files go oldest first. Who has one open still knows where it ended. */
+export function removeOldest(state: State): readonly [string, State] {
+  const oldest = state.files.findIndex((one) => one !== undefined);
+  const file = state.files[oldest] as EpochFile;
+  const owner = state.members[file.owner] as Member;
+  const removed = [...state.removed.filter((epoch) => epoch !== oldest), oldest].sort();
+  const gone = { ...setFile(state, oldest, undefined), removed };
+  const isOpen = owner.epoch === oldest && (owner.phase === 'ready' || owner.phase === 'following');
+  return [`removes epoch ${oldest}`, isOpen ? setMember(gone, file.owner, { taken: endOf(file) }) : gone];
+}
 
 export interface History {
   /** Records below this number are in a root, their files reclaimed. */
@@ -190,6 +215,9 @@ const PHASES: readonly Phase[] = [
   'ready',
   'written',
   'synced',
+  'following',
+  'followed',
+  'follow synced',
   'stopped',
 ];
 
@@ -212,6 +240,7 @@ export function textOf(state: State, order: readonly number[]): string {
   for (const index of order) {
     const m = state.members[index] as Member;
     codes.push(PHASES.indexOf(m.phase), m.epoch, m.newest, m.highest, m.taken, m.lost ? 1 : 0);
+    codes.push(m.next * 2 + (m.nextReady ? 1 : 0));
     codes.push(m.copies.length, ...m.copies, m.unknown.length, ...m.unknown, m.flight.length);
     for (const { id, done } of m.flight) codes.push(id * 4 + FLIGHTS.indexOf(done));
   }

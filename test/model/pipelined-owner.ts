@@ -12,6 +12,7 @@ import {
   idOf,
   type Member,
   NONE,
+  removeOldest,
   SEEN,
   type State,
   setFile,
@@ -47,8 +48,10 @@ export function pipelinedSteps(state: State, index: number, member: Member, rule
   }
   for (const [at, { id, done }] of flight.entries()) {
     const number = file.own.findIndex((one) => one.id === id) + 1;
-    if (done === 'given') steps.push([`writes batch ${number}`, write(state, index, member, file, at)]);
-    else if (done === 'written') steps.push(...sync(state, index, member, file, at, number));
+    if (done === 'given') {
+      steps.push([`writes batch ${number}`, write(state, index, member, file, at)]);
+      steps.push([`fails to write batch ${number}`, stopped(state, index, member)]);
+    } else if (done === 'written') steps.push(...sync(state, index, member, file, at, number));
     else if (done === 'synced')
       steps.push([`reads the seal for batch ${number}`, look(state, index, member, at, rules)]);
   }
@@ -57,8 +60,7 @@ export function pipelinedSteps(state: State, index: number, member: Member, rule
   }
   const oldest = state.files.findIndex((one) => one !== undefined);
   if (file.own.length > flight.length && oldest < member.epoch) {
-    const removed = [...state.removed.filter((epoch) => epoch !== oldest), oldest].sort();
-    steps.push([`removes epoch ${oldest}`, { ...setFile(state, oldest, undefined), removed }]);
+    steps.push(removeOldest(state));
   }
   return steps;
 }
@@ -138,7 +140,7 @@ function answer(state: State, index: number, rules: PipelineRules): State {
 }
 
 /** Nothing of it is answered any more; what was under way is unknown, and what was not written yet may still be. */
-function stopped(state: State, index: number, member: Member): State {
+export function stopped(state: State, index: number, member: Member): State {
   if (member.flight.length === 0) return setMember(state, index, IDLE);
   const unknown = member.flight.map(({ id }) => id);
   const flight = member.flight.filter(({ done }) => done === 'given');

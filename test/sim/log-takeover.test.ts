@@ -281,6 +281,40 @@ describe('the append right', () => {
     }
   });
 
+  it('is not had again by a holder who follows itself under a name of the past', async () => {
+    for (const ahead of [false, true]) {
+      for (const isSync of [false, true]) {
+        const world = new SimulatedWorld(seed, { traceLength: 0, shortWriteChance: 0 });
+        const truth = new Truth();
+        truth.what = `ahead ${ahead}, at once ${isSync}`;
+        const holder = new Actor('holder', world.startProcess(), truth);
+        const taker = new Actor('taker', world.startProcess(), truth);
+        world.startProcess().files.createFolder(folder);
+        await world.run(async () => {
+          holder.open();
+          holder.put();
+          if (ahead) await holder.log?.prepareNextEpoch();
+          // Nothing is under way when others go on without us, twice, and remove all that was.
+          for (const _ of [1, 2]) {
+            taker.open();
+            taker.put();
+          }
+          taker.adoptRoot();
+          await unlessRefusedLater(async () => {
+            const switched = holder.log?.switchEpoch(undefined);
+            switched?.catch(() => undefined);
+            if (isSync) holder.put();
+            await switched;
+            holder.put();
+            throw new Error('two hold the right');
+          });
+        });
+        taker.put();
+        endsWell(world, truth, seed);
+      }
+    }
+  });
+
   it('has one holder among three', async () => {
     const random = new SeededRandom(seed);
     for (let run = 0; run < 400 * runs; run++) {
