@@ -9,7 +9,7 @@
 import { alignUp, compareKeys } from '../base/bytes.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import { AT } from '../node/entry-cursor.ts';
-import { encodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
+import { encodeHandle, type Handle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import type { ImageAddress, ImageSink } from '../node/image-io.ts';
 import type { RewriteTarget } from '../tree/rewrite-targets.ts';
@@ -30,6 +30,7 @@ import type { SnapshotReader } from './snapshot-reader.ts';
 import type { Space } from './space.ts';
 import {
   DROPPED_STORE,
+  FOREST_ROW_BYTES,
   FOREST_STORE,
   idKey,
   idOfKey,
@@ -308,7 +309,7 @@ export class Checkpoint {
   #forestRows(): { key: Uint8Array; cell: Uint8Array | undefined; version: number }[] {
     const rows = [...this.#roots].filter(([storeId]) => storeId !== FOREST_STORE).sort(([a], [b]) => a - b);
     return rows.map(([storeId, handle]) => {
-      const cell = handle && new Uint8Array(1 + HANDLE_BYTES);
+      const cell = handle && new Uint8Array(FOREST_ROW_BYTES);
       if (handle !== undefined && cell !== undefined) encodeHandle(handle, this.#context.segments, cell, 1);
       return { key: idKey(storeId), cell, version: this.#input.covered };
     });

@@ -15,7 +15,8 @@ export function loadSpace(space: Space, root: Root, reader: SnapshotReader, cach
     const cursor = new TreeCursor(cache, tree);
     cursor.waits = true;
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
-      space.load(cursor.keyBytes, cursor.keyStart, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
+      const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
+      space.load(keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd);
     }
   }
   // The forest's root is a checkpoint's last image, appended when the rows were written already.

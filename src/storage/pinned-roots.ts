@@ -7,17 +7,17 @@
  *  3. A root that somebody reads through stays kept to the end of that reading, whatever became of its pin.
  *  4. Where the segments of a pin can not be told, since its root is damaged, nothing at all is removed while it stands.
  */
-import { alignUp, equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/bytes.ts';
 import { SopError } from '../base/errors.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { ImageCache } from '../node/image-cache.ts';
-import { TreeCursor } from '../tree/tree-cursor.ts';
 import type { DatabaseState } from './database-state.ts';
 import { decodePinRow } from './pin-row.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import { FOUND } from './find-result.ts';
+import { loadSpace } from './load-space.ts';
 import { Space } from './space.ts';
-import { PIN_STORE, SEGMENT_STORE } from './system-stores.ts';
+import { PIN_STORE } from './system-stores.ts';
 import { makeRoot, View } from './view.ts';
 
 export interface PinnedRootsContext {
@@ -258,16 +258,7 @@ export class PinnedRoots {
   #segmentsOf(view: View): ReadonlyMap<number, NamedSegment> {
     const { reader, cache } = this.#context;
     const rows = new Space(cache.names);
-    const tree = reader.tree(view.root, SEGMENT_STORE);
-    if (tree !== undefined) {
-      const cursor = new TreeCursor(cache, tree);
-      cursor.waits = true;
-      for (let step = cursor.first(); step === AT; step = cursor.next()) {
-        rows.load(cursor.keyBytes, cursor.keyStart, cursor.cellBytes, cursor.cellStart, cursor.cellEnd);
-      }
-    }
-    const { forest } = view.root.record;
-    if (forest !== undefined) rows.noteNamed(forest.segment, forest.offset + alignUp(forest.length, 8));
+    loadSpace(rows, view.root, reader, cache);
     return rows.segments;
   }
 }

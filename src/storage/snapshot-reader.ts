@@ -25,7 +25,7 @@ import { OverTreeCursor } from './over-tree-cursor.ts';
 import type { RecordIndex } from './record-index.ts';
 import { fewLayers } from './run-layers.ts';
 import type { FoundEntry, Run } from './run.ts';
-import { idKey } from './system-stores.ts';
+import { FOREST_ROW_BYTES, idKey } from './system-stores.ts';
 import type { RunContext } from './tree-run.ts';
 import type { Root, View } from './view.ts';
 
@@ -68,6 +68,9 @@ export class SnapshotReader {
     const lookup = this.#forestLookup;
     const key = idKey(storeId);
     if (lookup.find(forest, key, 0, key.length) !== TREE_FOUND) return undefined;
+    if (lookup.cellEnd - lookup.cellStart !== FOREST_ROW_BYTES) {
+      throw new CorruptionError('a row of the forest is malformed', { details: { storeId } });
+    }
     return new Tree(decodeHandle(lookup.cellBytes, lookup.cellStart + 1, this.cache.names), storeId);
   }
 

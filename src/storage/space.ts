@@ -15,6 +15,7 @@ import { LOG_ALIGNMENT } from '../base/limits.ts';
 import type { SegmentNames } from '../node/handle.ts';
 import { SEGMENT_IMAGES, SEGMENT_RUN, SEGMENT_VALUES, type SegmentKind } from './segment-writer.ts';
 
+export const SEGMENT_KEY_BYTES = 8;
 const ROW_BYTES = 14;
 
 export interface SegmentSpace {
@@ -26,14 +27,16 @@ export interface SegmentSpace {
 }
 
 export function segmentKey(names: SegmentNames, index: number): Uint8Array {
-  const key = new Uint8Array(8);
+  const key = new Uint8Array(SEGMENT_KEY_BYTES);
   for (let i = 5, rest = names.writerOf(index); i >= 0; i--, rest = Math.floor(rest / 256)) key[i] = rest % 256;
   key[6] = names.numberOf(index) >>> 8;
   key[7] = names.numberOf(index);
   return key;
 }
 
-export function segmentOfKey(names: SegmentNames, key: Uint8Array, start: number): number {
+/** `CorruptionError` where no segment has such a key. */
+export function segmentOfKey(names: SegmentNames, key: Uint8Array, start: number, end: number): number {
+  if (end - start !== SEGMENT_KEY_BYTES) throw new CorruptionError('a row of the segment store is malformed');
   let writer = 0;
   for (let i = 0; i < 6; i++) writer = writer * 256 + (key[start + i] as number);
   return names.indexOf(writer, ((key[start + 6] as number) << 8) | (key[start + 7] as number));
@@ -73,12 +76,12 @@ export class Space {
   }
 
   /** Takes in a row read from the segment store. */
-  load(key: Uint8Array, keyStart: number, cell: Uint8Array, cellStart: number, cellEnd: number): void {
+  load(key: Uint8Array, keyStart: number, keyEnd: number, cell: Uint8Array, cellStart: number, cellEnd: number): void {
     const kind = cell[cellStart + 1] as number;
     if (cellEnd - cellStart !== ROW_BYTES || kind < SEGMENT_IMAGES || kind > SEGMENT_RUN) {
       throw new CorruptionError('a row of the segment store is malformed');
     }
-    this.#rows.set(segmentOfKey(this.#names, key, keyStart), {
+    this.#rows.set(segmentOfKey(this.#names, key, keyStart, keyEnd), {
       kind: kind as SegmentKind,
       totalBytes: readU48(cell, cellStart + 2),
       liveBytes: readU48(cell, cellStart + 8),

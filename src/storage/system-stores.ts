@@ -1,7 +1,10 @@
 /** The engine's own stores. They live in the forest like any other. */
+import { HANDLE_BYTES } from '../node/handle.ts';
 
 /** The forest itself: key u32 store id (big-endian), cell: flags 0 and the 40-byte handle of the store's root. */
 export const FOREST_STORE = 0;
+/** Flags and a handle: the cell of a row of the forest. */
+export const FOREST_ROW_BYTES = 1 + HANDLE_BYTES;
 /** Key: name in UTF-8; cell: flags 0 and the store definition. */
 export const CATALOG_STORE = 1;
 /** Key: u32 shape id (big-endian); cell: flags 0 and the shape's definition. */

@@ -7,7 +7,7 @@
 import { AbortedError, SopError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
 import { AT } from '../node/entry-cursor.ts';
-import { decodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
+import { decodeHandle, type Handle } from '../node/handle.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { CheckBuffers, type CheckResult, checkTree } from '../tree/tree-check.ts';
 import { Tree } from '../tree/tree.ts';
@@ -15,8 +15,8 @@ import { TreeCursor } from '../tree/tree-cursor.ts';
 import type { KeptRoot } from './pinned-roots.ts';
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
-import { segmentOfKey } from './space.ts';
-import { FOREST_STORE, SEGMENT_STORE, idOfKey } from './system-stores.ts';
+import { SEGMENT_KEY_BYTES, segmentOfKey } from './space.ts';
+import { FOREST_ROW_BYTES, FOREST_STORE, SEGMENT_STORE, idOfKey } from './system-stores.ts';
 import type { TreeRun } from './tree-run.ts';
 import { readValueReference, readValueSync } from './value-log.ts';
 import type { Root, View } from './view.ts';
@@ -134,7 +134,7 @@ class Verifier {
     cursor.waits = true;
     for (let step = cursor.first(); step === AT; step = cursor.next()) {
       const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
-      if (keyEnd - keyStart !== 4 || cellEnd - cellStart !== HANDLE_BYTES + 1) {
+      if (keyEnd - keyStart !== 4 || cellEnd - cellStart !== FOREST_ROW_BYTES) {
         this.#add({
           invariant: 'forest rows are a store id and a handle',
           message: 'a row of the forest is malformed',
@@ -220,7 +220,15 @@ class Verifier {
       const cursor = new TreeCursor(cache, tree);
       cursor.waits = true;
       for (let step = cursor.first(); step === AT; step = cursor.next()) {
-        rows.add(segmentOfKey(cache.names, cursor.keyBytes, cursor.keyStart));
+        if (cursor.keyEnd - cursor.keyStart === SEGMENT_KEY_BYTES) {
+          rows.add(segmentOfKey(cache.names, cursor.keyBytes, cursor.keyStart, cursor.keyEnd));
+        } else {
+          this.#add({
+            invariant: 'segment rows are a name and its space',
+            message: 'a row of the segment store is malformed',
+            store: SEGMENT_STORE,
+          });
+        }
       }
     }
     for (const segment of this.#named) {

@@ -84,7 +84,7 @@ function rowTargets(): Target[] {
     {
       name: 'segment-row',
       seeds: [row],
-      run: (bytes) => new Space(names()).load(new Uint8Array(8), 0, bytes, 0, bytes.length),
+      run: (bytes) => new Space(names()).load(new Uint8Array(8), 0, 8, bytes, 0, bytes.length),
     },
     { name: 'pin-row', seeds: [pinRow()], run: (bytes) => decodePinRow(bytes, names()) },
     {
