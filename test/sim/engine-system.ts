@@ -163,9 +163,10 @@ export async function commitOne(
     oracle.acknowledged(ticket, number);
     return number;
   } catch (error) {
-    const mayConflict = mayLose === true || mayRead(commit);
-    if (error instanceof ConflictError) oracle.refused(ticket);
-    if (!isHeldBack(error) && !(mayConflict && error instanceof ConflictError)) throw error;
+    // Of several that fill a table each the last ones wait over two checkpoints, more than is remembered for checks.
+    const isRefused = error instanceof ConflictError || (error instanceof SnapshotTooOldError && claim === undefined);
+    if (isRefused) oracle.refused(ticket);
+    if (!isHeldBack(error) && !(isRefused && (mayLose === true || mayRead(commit)))) throw error;
     return 0;
   } finally {
     transaction.rollback();
