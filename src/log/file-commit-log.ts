@@ -439,7 +439,7 @@ export class FileCommitLog implements CommitLog {
     const { env, folder } = this.#context;
     // A file that is being prepared just now is left behind, void.
     if (this.#next === undefined || this.#preparing !== undefined) {
-      this.#next = this.#create(old, (this.#next?.epoch ?? old.epoch) + 1);
+      this.#next = this.#create(old, epochAfter(folder, this.#next?.epoch ?? old.epoch));
     }
     this.#next.allocate();
     const writer = this.#follow(this.#next, old);

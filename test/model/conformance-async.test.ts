@@ -8,13 +8,15 @@ import { memoryEnv } from '../../src/env/memory-env.ts';
 import { SeededRandom } from '../../src/env/simulated-random.ts';
 import { KIND_ROOT } from '../../src/log/batch.ts';
 import { BatchBuilder } from '../../src/log/batch-builder.ts';
+import { epochPath, logFolder } from '../../src/log/epoch-file.ts';
 import type { FileCommitLog } from '../../src/log/file-commit-log.ts';
+import { NextEpoch } from '../../src/log/next-epoch.ts';
 import { PendingCommits } from '../../src/log/pending-commits.ts';
 import { openLogSync } from '../../src/log/log-recovery.ts';
 import { batchOf, databaseId, folder, rootRecord } from '../helpers/log-model.ts';
 import { chooseSeed } from '../helpers/scale.ts';
 import { Interpreter, MEMBERS, mustLookAlike, Shadow } from './shadow.ts';
-import { type Deed, type HeldAppend, watchedEnv } from './watched-env.ts';
+import { type Deed, type HeldWork, watchedEnv } from './watched-env.ts';
 
 const seed = chooseSeed() % 1_000_000;
 const runs = Math.round(120 * Number(process.env.SOP_RUNS ?? 1));
@@ -30,6 +32,10 @@ interface Tally {
   takeovers: number;
   /** Commits answered while others in front of them in time were still being written. */
   overlapped: number;
+  /** Epochs that their owner went on from to one of its own. */
+  switched: number;
+  /** Writes and syncs that the disk refused. */
+  failed: number;
 }
 
 class Actor {
@@ -38,9 +44,10 @@ class Actor {
   readonly interpreter: Interpreter;
   readonly env: ReturnType<typeof memoryEnv>;
   log: FileCommitLog | undefined;
-  held: HeldAppend[] = [];
+  held: HeldWork[] = [];
   /** Commits of which nothing was heard. */
   open = 0;
+  isSwitching = false;
   /** Batches given to the epoch that it writes now. */
   #given = 0;
   #epoch = 0;
@@ -62,12 +69,18 @@ class Actor {
     this.#life++;
     this.held = [];
     this.open = 0;
+    this.isSwitching = false;
     this.log = undefined;
-    if (this.race.isWatching) this.race.shadow.restart(this.index);
+    if (this.race.isWatching) this.interpreter.restart();
     const options = { env: this.env, folder, databaseId, writer: this.race.nextWriter++, reserveBytes: 16384 };
     unlessRefused(() => {
       this.log = openLogSync({ ...options, mode: 'write' }).log;
     });
+  }
+
+  get canFollow(): boolean {
+    const { log } = this;
+    return log !== undefined && log.failed === undefined && log.epoch > 0 && !this.isSwitching && this.race.hasRoom;
   }
 
   get canGive(): boolean {
@@ -98,7 +111,7 @@ class Actor {
     }
     this.#given++;
     this.open++;
-    this.interpreter.give(position);
+    this.interpreter.give(log.epoch, position);
   }
 
   /** `position`: where the batch stands; undefined where it was refused at once. */
@@ -126,12 +139,33 @@ class Actor {
     );
   }
 
-  /** The next part of any append under way. */
+  /** The next part of anything under way; now and then the disk refuses it. */
   advance(random: SeededRandom): void {
-    const append = random.pick(this.held);
+    const work = random.pick(this.held);
     // First taken off: what follows may tell of it, and others then have a turn.
-    this.held = this.held.filter((one) => one !== append);
-    if (append.go()) this.held.push(append);
+    this.held = this.held.filter((one) => one !== work);
+    const isRefused = this.race.isWatching && random.chance(0.03);
+    if (isRefused) this.race.tally.failed++;
+    if (isRefused ? work.fail() : work.go()) this.held.push(work);
+  }
+
+  /** Goes on in a next epoch of its own, or makes one ready. */
+  follow(isOnlyReady: boolean): void {
+    const log = this.log as FileCommitLog;
+    const life = this.#life;
+    const { tally } = this.race;
+    this.race.note(() => {
+      const work = isOnlyReady ? log.prepareNextEpoch() : log.switchEpoch(undefined);
+      if (!isOnlyReady) this.isSwitching = true;
+      work
+        .then(() => {
+          if (!isOnlyReady) tally.switched++;
+        }, unlessCorrupt)
+        .catch((error: unknown) => this.race.failures.push(error))
+        .finally(() => {
+          if (life === this.#life && !isOnlyReady) this.isSwitching = false;
+        });
+    });
   }
 }
 
@@ -173,7 +207,7 @@ class Race {
     try {
       while (this.random.chance(0.3)) {
         const other = this.random.pick(this.actors.filter((one) => one !== actor));
-        if (other.held.length > 0) other.advance(this.random);
+        if (other.held.length > 0 && !other.interpreter.isAboutToLook) other.advance(this.random);
       }
     } finally {
       this.#depth--;
@@ -218,7 +252,8 @@ class Race {
     const draw = random.below(100);
     if (draw < 2 || (actor.log?.failed !== undefined && draw < 10) || actor.log === undefined) {
       if (this.hasRoom) actor.restart();
-    } else if (draw < 45 && actor.canGive) actor.give(random.chance(0.15));
+    } else if (draw < 16 && actor.canFollow) actor.follow(draw < 12);
+    else if (draw < 45 && actor.canGive) actor.give(random.chance(0.15));
     else if (actor.held.length > 0) actor.advance(random);
   }
 
@@ -241,9 +276,12 @@ function unlessRefused(work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (error instanceof SopError && error.code !== 'CORRUPTION') return;
-    throw error;
+    unlessCorrupt(error);
   }
+}
+
+function unlessCorrupt(error: unknown): void {
+  if (!(error instanceof SopError) || error.code === 'CORRUPTION') throw error;
 }
 
 async function race(at: number, tally: Tally): Promise<void> {
@@ -254,13 +292,13 @@ async function race(at: number, tally: Tally): Promise<void> {
   }
 }
 
-const newTally = (): Tally => ({ answered: 0, refused: 0, takeovers: 0, overlapped: 0 });
+const newTally = (): Tally => ({ answered: 0, refused: 0, takeovers: 0, overlapped: 0, switched: 0, failed: 0 });
 
 describe('the code of the log, with several commits under way', () => {
   it('hands out no batch again before it is answered, though its maker is done with it and the file too', async () => {
     const env = memoryEnv();
     env.files.createFolder(folder);
-    const held: HeldAppend[] = [];
+    const held: HeldWork[] = [];
     const watched = watchedEnv(
       env,
       () => {},
@@ -299,10 +337,13 @@ describe('the code of the log, with several commits under way', () => {
     expect(tally.takeovers).toBeGreaterThan(runs);
     expect(tally.refused).toBeGreaterThan(runs / 4);
     expect(tally.overlapped).toBeGreaterThan(runs / 4);
+    expect(tally.switched).toBeGreaterThan(runs / 4);
+    expect(tally.failed).toBeGreaterThan(runs / 4);
   }, 120_000);
 
   const { settle } = PendingCommits.prototype;
   const { finish } = BatchBuilder.prototype;
+  const { create } = NextEpoch;
   const plants: readonly (readonly [string, RegExp, () => void])[] = [
     [
       'answers a commit that failed',
@@ -333,6 +374,19 @@ describe('the code of the log, with several commits under way', () => {
       },
     ],
     [
+      'goes on under a name of the past',
+      /a seal that the model has not seen so|the model does not allow this/,
+      () => {
+        NextEpoch.create = ({ env, folder: at, ...rest }, _predecessor, epoch) => {
+          if (env.files.status(epochPath(at, epoch)) !== undefined) return undefined;
+          const file = env.files.open(epochPath(at, epoch), { mode: 'create', direct: true });
+          // It looks, and sees nothing.
+          env.files.list(logFolder(at));
+          return Reflect.construct(NextEpoch, [{ env, folder: at, ...rest }, epoch, file]) as NextEpoch;
+        };
+      },
+    ],
+    [
       'states as durable what was given',
       /durable numbers of/,
       () => {
@@ -348,12 +402,13 @@ describe('the code of the log, with several commits under way', () => {
       plant();
       try {
         const all = async (): Promise<void> => {
-          for (let i = 0; i < 60; i++) await race(i, newTally());
+          for (let i = 0; i < 300; i++) await race(i, newTally());
         };
         await expect(all()).rejects.toThrow(error);
       } finally {
         Object.assign(PendingCommits.prototype, { settle, add });
         BatchBuilder.prototype.finish = finish;
+        NextEpoch.create = create;
       }
     });
   }

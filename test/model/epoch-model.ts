@@ -12,7 +12,7 @@ import {
   type Member,
   NONE,
   type RecordId,
-  removeOldest,
+  removals,
   SEEN,
   type Stage,
   type State,
@@ -329,12 +329,7 @@ export class EpochModel implements Model<State> {
     if (!this.#has('the owner never writes the seal') && file.seal !== NONE) {
       steps.push(['writes zeros over the seal', setFile(state, member.epoch, { ...file, seal: NONE })]);
     }
-    // A root that covers what lies before this epoch was adopted by its first batch, and acknowledged: files go, oldest first,
-    // also where another one has taken over since.
-    const oldest = state.files.findIndex((one) => one !== undefined);
-    if (file.own.length > 0 && oldest < member.epoch) {
-      steps.push(removeOldest(state));
-    }
+    steps.push(...removals(state, index, member));
     return steps;
   }
 

@@ -137,15 +137,33 @@ export function endOf(file: EpochFile): number {
   return file.taken + file.copiedCount + file.own.length;
 }
 
-/** Files go oldest first. Who has one open still knows where it ended. */
-export function removeOldest(state: State): readonly [string, State] {
+/**
+ * A root that covers what lies before one of its epochs was adopted by a batch of that epoch, and acknowledged: files go, oldest
+ * first, also where another one has taken over since. Who has one open still knows where it ended.
+ */
+export function removals(state: State, index: number, member: Member): (readonly [string, State])[] {
   const oldest = state.files.findIndex((one) => one !== undefined);
+  if (oldest >= rootEpochOf(state, index, member)) return [];
   const file = state.files[oldest] as EpochFile;
   const owner = state.members[file.owner] as Member;
   const removed = [...state.removed.filter((epoch) => epoch !== oldest), oldest].sort();
   const gone = { ...setFile(state, oldest, undefined), removed };
   const isOpen = owner.epoch === oldest && (owner.phase === 'ready' || owner.phase === 'following');
-  return [`removes epoch ${oldest}`, isOpen ? setMember(gone, file.owner, { taken: endOf(file) }) : gone];
+  return [[`removes epoch ${oldest}`, isOpen ? setMember(gone, file.owner, { taken: endOf(file) }) : gone]];
+}
+
+/** The newest epoch in which the holder can have adopted a root: it may have followed itself since. 0: none. */
+function rootEpochOf(state: State, index: number, member: Member): number {
+  let { epoch } = member;
+  let unanswered = member.flight.length;
+  for (;;) {
+    const file = state.files[epoch];
+    if (file === undefined || file.owner !== index) return 0;
+    if (file.own.length > unanswered) return epoch;
+    if (file.copiedCount > 0) return 0;
+    epoch = file.before;
+    unanswered = 0;
+  }
 }
 
 export interface History {

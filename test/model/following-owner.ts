@@ -49,7 +49,10 @@ function nextSteps(state: State, index: number, member: Member, rules: FollowRul
   const { next } = member;
   if (next === 0) return create(state, index, member, rules);
   const steps: Steps = [];
-  if (!member.nextReady) steps.push([`makes epoch ${next} durable`, makeDurable(state, index, member)]);
+  if (!member.nextReady) {
+    steps.push([`makes epoch ${next} durable`, makeDurable(state, index, member)]);
+    steps.push([`fails to make epoch ${next} durable`, stopped(state, index, member)]);
+  }
   const isReady = member.nextReady || rules.without === 'the next name is durable before the switch';
   // Written is the least that a header may name, by mistake.
   const isQuiet =

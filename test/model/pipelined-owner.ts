@@ -12,7 +12,7 @@ import {
   idOf,
   type Member,
   NONE,
-  removeOldest,
+  removals,
   SEEN,
   type State,
   setFile,
@@ -58,10 +58,7 @@ export function pipelinedSteps(state: State, index: number, member: Member, rule
   if (rules.notes && flight.length === 0 && file.noted <= file.own.length) {
     steps.push(['writes a note', setFile(state, member.epoch, { ...file, noted: file.own.length + 1 })]);
   }
-  const oldest = state.files.findIndex((one) => one !== undefined);
-  if (file.own.length > flight.length && oldest < member.epoch) {
-    steps.push(removeOldest(state));
-  }
+  steps.push(...removals(state, index, member));
   return steps;
 }
 

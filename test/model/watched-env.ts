@@ -1,19 +1,26 @@
-/** A world that tells of every operation that changes files, right after it was done. What appends does is told in its three parts. */
+/** A world that tells of every operation that changes files, right after it was done. What appends do is told in three parts. */
+import { IoError } from '../../src/base/errors.ts';
 import type { Env, File, FileSystem, OpenOptions } from '../../src/env/env.ts';
 
 export type Deed =
-  | { readonly kind: 'create' | 'remove' | 'sync' | 'sync-folder'; readonly path: string }
+  | { readonly kind: FolderDeed; readonly path: string }
   | { readonly kind: 'write'; readonly path: string; readonly position: number; readonly isZero: boolean }
-  | { readonly kind: 'batch written' | 'batch synced'; readonly path: string; readonly position: number }
+  | { readonly kind: AppendDeed; readonly path: string; readonly position: number }
   | { readonly kind: 'seal read'; readonly path: string; readonly position: number; readonly isZero: boolean };
 
-/** An append that its caller waits for: each call of `go` does the next of its three parts, and answers false after the last. */
-export interface HeldAppend {
+type FolderDeed = 'create' | 'list' | 'remove' | 'sync' | 'sync-folder' | 'folder synced' | 'folder not synced';
+type AppendDeed = 'batch written' | 'batch synced' | 'batch not written' | 'batch not synced';
+
+/** What its caller waits for. An append has three parts, the sync of a folder is one. */
+export interface HeldWork {
+  /** Does the next part; false after the last. */
   go(): boolean;
+  /** The disk refuses the next part, where that is a write or a sync; else as `go`. */
+  fail(): boolean;
 }
 
-/** `hold` takes appends that are waited for; where it is not given they are not told of. */
-export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (append: HeldAppend) => void): Env {
+/** `hold` takes what is waited for; where it is not given that is not told of. */
+export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (work: HeldWork) => void): Env {
   const inner = env.files;
   const files: FileSystem = {
     readOnly: false,
@@ -23,7 +30,11 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (append:
       return watchedFile(file, tell, hold);
     },
     status: (path) => inner.status(path),
-    list: (path) => inner.list(path),
+    list(path) {
+      const names = inner.list(path);
+      tell({ kind: 'list', path });
+      return names;
+    },
     createFolder: (path) => inner.createFolder(path),
     remove(path) {
       inner.remove(path);
@@ -35,7 +46,14 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (append:
       inner.syncFolderSync(path);
       tell({ kind: 'sync-folder', path });
     },
-    syncFolder: (path) => inner.syncFolder(path),
+    syncFolder(path) {
+      if (hold === undefined) return inner.syncFolder(path);
+      const work = (): Deed => {
+        inner.syncFolderSync(path);
+        return { kind: 'folder synced', path };
+      };
+      return holdUntilDone(hold, tell, [work], [{ kind: 'folder not synced', path }]).then(() => undefined);
+    },
     copy: (from, to) => inner.copy(from, to),
     freeBytes: (path) => inner.freeBytes(path),
     allocate: (sizeBytes) => inner.allocate(sizeBytes),
@@ -43,26 +61,22 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (append:
   return { ...env, files };
 }
 
-function watchedFile(file: File, tell: (deed: Deed) => void, hold?: (append: HeldAppend) => void): File {
+function watchedFile(file: File, tell: (deed: Deed) => void, hold?: (work: HeldWork) => void): File {
   const { path } = file;
   /** Of an append: the write, the sync, the look at the seal. */
-  const parts = (from: Uint8Array, length: number, position: number, sealPosition: number): (() => boolean)[] => [
+  const parts = (from: Uint8Array, length: number, position: number, sealPosition: number): (() => Deed)[] => [
     () => {
       file.writeSync(from.subarray(0, length), position);
-      tell({ kind: 'batch written', path, position });
-      return true;
+      return { kind: 'batch written', path, position };
     },
     () => {
       file.syncSync();
-      tell({ kind: 'batch synced', path, position });
-      return true;
+      return { kind: 'batch synced', path, position };
     },
     () => {
       const seal = new Uint8Array(4096);
       file.readSync(seal, sealPosition);
-      const isZero = seal.every((byte) => byte === 0);
-      tell({ kind: 'seal read', path, position, isZero });
-      return isZero;
+      return { kind: 'seal read', path, position, isZero: seal.every((byte) => byte === 0) };
     },
   ];
   return {
@@ -82,26 +96,18 @@ function watchedFile(file: File, tell: (deed: Deed) => void, hold?: (append: Hel
     },
     sync: () => file.sync(),
     appendSync(from, length, position, sealPosition) {
-      let isZero = false;
-      for (const part of parts(from, length, position, sealPosition)) isZero = part();
-      return isZero;
+      let deed: Deed | undefined;
+      for (const part of parts(from, length, position, sealPosition)) {
+        deed = part();
+        tell(deed);
+      }
+      return deed?.kind === 'seal read' && deed.isZero;
     },
     append(from, length, position, sealPosition) {
       if (hold === undefined) return file.append(from, length, position, sealPosition);
-      return new Promise<boolean>((resolve, reject) => {
-        const left = parts(from, length, position, sealPosition);
-        const go = (): boolean => {
-          try {
-            const isZero = (left.shift() as () => boolean)();
-            if (left.length === 0) resolve(isZero);
-          } catch (error) {
-            left.length = 0;
-            reject(error);
-          }
-          return left.length > 0;
-        };
-        hold({ go });
-      });
+      const refusals = (['batch not written', 'batch not synced'] as const).map((kind) => ({ kind, path, position }));
+      const last = holdUntilDone(hold, tell, parts(from, length, position, sealPosition), refusals);
+      return last.then((deed) => deed.kind === 'seal read' && deed.isZero);
     },
     reserve: (position, length) => file.reserve(position, length),
     allocateSync: (position, length) => file.allocateSync(position, length),
@@ -111,4 +117,37 @@ function watchedFile(file: File, tell: (deed: Deed) => void, hold?: (append: Hel
     isLockedByOther: (position) => file.isLockedByOther(position),
     close: () => file.close(),
   };
+}
+
+/**
+ * Resolves with the deed of the last part. `refusals`: of the first parts, those that can be refused. The log hears before it is
+ * told: what others do meanwhile it hears of later, as from threads that are done in this order.
+ */
+function holdUntilDone(
+  hold: (work: HeldWork) => void,
+  tell: (deed: Deed) => void,
+  parts: (() => Deed)[],
+  refusals: Deed[],
+): Promise<Deed> {
+  return new Promise<Deed>((resolve, reject) => {
+    const refuse = (deed: Deed): Deed => {
+      parts.length = 0;
+      reject(new IoError(`EIO: ${deed.kind}`, { details: { path: deed.path, errno: 'EIO' } }));
+      return deed;
+    };
+    const take = (isRefused: boolean): boolean => {
+      const refusal = refusals.shift();
+      const isOver = isRefused && refusal !== undefined;
+      const deed = isOver ? refuse(refusal) : (parts.shift() as () => Deed)();
+      if (!isOver && parts.length === 0) resolve(deed);
+      try {
+        tell(deed);
+      } catch (error) {
+        parts.length = 0;
+        reject(error);
+      }
+      return parts.length > 0;
+    };
+    hold({ go: () => take(false), fail: () => take(true) });
+  });
 }

@@ -71,7 +71,14 @@ export function takeOver(sceneSeed: number): Promise<void> {
     const taker = await openSmall(world.startProcess());
     await expectPromises(taker, state());
     if (random.chance(0.5)) await commitOne(taker, drawCommit(500_000, random, 60, 2000), oracle);
+    // Others have come and gone since: the names of their log files are free again.
+    const isLongGone = random.chance(0.5);
+    for (let i = 0; isLongGone && i < 3; i++) {
+      await commitOne(taker, drawCommit(500_010 + i, random, 60, 2000), oracle);
+      await taker.checkpoint();
+    }
     // The one that was overtaken knows of nothing.
+    if (isLongGone || random.chance(0.3)) await engine.checkpoint().catch(mustBeSopError);
     for (let i = 0; i < 1 + random.below(3); i++) {
       if ((await write()) === undefined) throw new Error('a writer that was overtaken was told that its commit is in');
     }

@@ -1,6 +1,8 @@
 /** Planted mistakes in the log: its order, its owners, what of it is believed. */
 import { FileCommitLog } from '../../src/log/file-commit-log.ts';
+import { epochPath } from '../../src/log/epoch-file.ts';
 import { EpochScan } from '../../src/log/log-reader.ts';
+import { NextEpoch } from '../../src/log/next-epoch.ts';
 import { SimulatedFile } from '../../src/env/simulated-file.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import type { PlantedBug } from './planted-bug.ts';
@@ -21,6 +23,17 @@ export const LOG_BUGS: readonly PlantedBug[] = [
           const isSeal = this.path.includes('/log/') && position === 4096 && from.length === 4096;
           if (!isSeal) original.call(this, from, position);
         };
+      }),
+  },
+  {
+    name: 'who goes on in a next epoch does not look whether its name is one of the past',
+    lane: 'zombie',
+    plant: (undo) =>
+      undo.method(NextEpoch, 'create', () => (...args: Parameters<typeof NextEpoch.create>) => {
+        const [context, , epoch] = args;
+        const path = epochPath(context.folder, epoch);
+        if (context.env.files.status(path) !== undefined) return undefined;
+        return Reflect.construct(NextEpoch, [context, epoch, context.env.files.open(path, { mode: 'create' })]);
       }),
   },
   {
