@@ -33,6 +33,8 @@ if (process.send !== undefined) {
 
 async function lead(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean' } } });
+  if (values.write === true && positionals.length > 0)
+    throw new Error('--write writes the whole table: name no mistake');
   const isWanted = ({ name, lane }: PlantedBug): boolean =>
     positionals.length === 0 || positionals.some((part) => name.includes(part) || lane === part);
   const left = PLANTED_BUGS.filter(isWanted);
