@@ -386,10 +386,23 @@ export class FileCommitLog implements CommitLog {
   }
 
   #create(writer: EpochWriter, epoch: number): NextEpoch {
-    const next = NextEpoch.create(this.#context, writer.epoch, epoch);
+    const next = NextEpoch.create(this.#context, epoch);
+    if (next !== undefined && this.#isNext(next, writer)) return next;
     // They sealed our file before they made theirs.
-    if (next === undefined) throw this.#failSealed();
-    return next;
+    throw this.#failSealed();
+  }
+
+  /** A look that fails is not tried again: the name is taken. */
+  #isNext(next: NextEpoch, writer: EpochWriter): boolean {
+    let isNext = false;
+    try {
+      isNext = next.isNextAfter(writer.epoch);
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      if (!isNext) next.abandon();
+    }
+    return isNext;
   }
 
   async #switch(root: Uint8Array | undefined): Promise<void> {

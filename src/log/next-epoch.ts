@@ -10,7 +10,7 @@
  */
 import type { File } from '../env/env.ts';
 import type { LogContext } from './takeover.ts';
-import { createNext, mustHaveSpace } from './takeover.ts';
+import { createFile, keepsIfNext, mustHaveSpace } from './takeover.ts';
 import { type EpochHeader, FIRST_BATCH_POSITION, logFolder, SECRET_BYTES } from './epoch-file.ts';
 import { EpochWriter } from './epoch-writer.ts';
 
@@ -27,12 +27,17 @@ export class NextEpoch {
     this.file = file;
   }
 
-  /** Creates the file behind `predecessor`; undefined where somebody else has taken over. DiskFullError: there is none. */
-  static create(context: LogContext, predecessor: number, epoch: number): NextEpoch | undefined {
+  /** Creates the file; undefined where somebody else has the name. DiskFullError: there is none. */
+  static create(context: LogContext, epoch: number): NextEpoch | undefined {
     const { env, folder, reserveBytes } = context;
     mustHaveSpace(env, logFolder(folder), reserveBytes);
-    const file = createNext(context, predecessor, epoch);
+    const file = createFile(context, epoch);
     return file && new NextEpoch(context, epoch, file);
+  }
+
+  /** To be asked at once: false where others have taken over, and the name is one of the past. */
+  isNextAfter(predecessor: number): boolean {
+    return keepsIfNext(this.#context, predecessor, this.epoch);
   }
 
   /** Blocks for seal, header and the first batches. DiskFullError: ask again later. */

@@ -206,28 +206,39 @@ function rewriteHeader(newest: NewestEpoch, block: Uint8Array): void {
   newest.file.writeSync(block, 0);
 }
 
-/**
- * Steps 4 and 5, for who takes over and for a holder who follows itself; undefined where the world moved. That the name was free
- * says too little: it may be one of the past, whose file others had and removed.
- */
-export function createNext(context: LogContext, predecessor: number | undefined, epoch: number): File | undefined {
-  const { env, folder } = context;
-  const path = epochPath(folder, epoch);
-  let file: File;
+/** Steps 4 and 5; undefined where the world moved. */
+function createNext(context: LogContext, predecessor: number | undefined, epoch: number): File | undefined {
+  const file = createFile(context, epoch);
+  let mayFollow = false;
   try {
-    file = env.files.open(path, { mode: 'create', direct: true });
+    mayFollow = file !== undefined && keepsIfNext(context, predecessor, epoch);
+  } finally {
+    if (!mayFollow) file?.close();
+  }
+  return mayFollow ? file : undefined;
+}
+
+/** Step 4, for who takes over and for a holder who follows itself; undefined where somebody else has the name. */
+export function createFile({ env, folder }: LogContext, epoch: number): File | undefined {
+  try {
+    return env.files.open(epochPath(folder, epoch), { mode: 'create', direct: true });
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return undefined;
     throw error;
   }
+}
+
+/**
+ * Step 5: whether the file just created is the one after `predecessor`. That its name was free says too little: it may be one of
+ * the past, whose file others had and removed.
+ */
+export function keepsIfNext({ env, folder }: LogContext, predecessor: number | undefined, epoch: number): boolean {
   const epochs = listEpochs(env.files, folder);
   const isGone = predecessor !== undefined && !epochs.includes(predecessor);
-  if (!isGone && epochs.at(-1) === epoch) return file;
-  file.close();
-  // Others went on without us and removed what we wanted to follow: our name is one of the past. Where the predecessor is
-  // still there ours stays, void, and goes when its turn comes: files are removed oldest first.
-  if (isGone) env.files.remove(path);
-  return undefined;
+  // Others went on without us and removed what we wanted to follow. Where the predecessor is still there and others are above,
+  // ours stays, void, and goes when its turn comes: files are removed oldest first.
+  if (isGone) env.files.remove(epochPath(folder, epoch));
+  return !isGone && epochs.at(-1) === epoch;
 }
 
 function completeOrClose(

@@ -269,6 +269,31 @@ describe('a disk that refuses', () => {
   }
 });
 
+describe('the look of a holder that goes on in a next epoch', () => {
+  it('is not taken for somebody else taking over where the disk refuses it', async () => {
+    const world = new SimulatedWorld(seed, { traceLength: 0 });
+    const process = world.startProcess();
+    await world.run(async () => {
+      const { log } = await open(process, { reserveBytes: 16384 });
+      const put = (to: FileCommitLog): void => {
+        const batch = batchOf(to, ['x']);
+        to.commitSync(batch);
+        batch.release();
+      };
+      put(log as FileCommitLog);
+      const fault = world.fail({ operation: 'list', path: '/log', error: 'EIO' });
+      const failed = { code: 'DATABASE_FAILED', details: { reason: 'io' } };
+      await expect(log?.prepareNextEpoch()).rejects.toMatchObject(failed);
+      expect(fault.hits).toBe(1);
+      await log?.close();
+      const again = await open(process, { reserveBytes: 16384 });
+      put(again.log as FileCommitLog);
+      await again.log?.switchEpoch(undefined);
+      await again.log?.close();
+    });
+  });
+});
+
 describe('a disk that fills up', () => {
   it('at any size leaves the log whole', async () => {
     for (let pages = 0; pages < 120; pages++) {
