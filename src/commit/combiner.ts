@@ -354,11 +354,13 @@ export class Combiner {
   }
 
   #appendNow(batch: BatchBuilder, accepted: Accepted[], entered: number, sinceMs: number, nowMs: number): void {
+    const { log } = this.#host;
     try {
-      this.#host.log.commitSync(batch);
+      log.commitSync(batch);
     } catch (error) {
       batch.release();
-      this.#fail(error, accepted);
+      if (log.nextNumber > lastNumber(accepted)) this.#fail(error, accepted);
+      else this.#refuse(error, accepted);
       return;
     }
     const durableMs = this.#host.env.clock.monotonicMs();
@@ -371,8 +373,12 @@ export class Combiner {
   #appendLater(batch: BatchBuilder, accepted: Accepted[], entered: number, sinceMs: number, nowMs: number): void {
     this.#inFlight++;
     this.#begun++;
-    const written = this.#host.log.commit(batch);
-    for (let i = entered; i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
+    const { log } = this.#host;
+    const written = log.commit(batch);
+    const isGiven = log.nextNumber > lastNumber(accepted);
+    // Refused at once, its numbers are the next one's: nothing may follow before the tables are made anew.
+    if (!isGiven) this.#recovering = true;
+    for (let i = entered; isGiven && i < accepted.length; i++) this.#enter(accepted[i] as Accepted);
     written.then(
       () => {
         this.#inFlight--;
@@ -386,20 +392,28 @@ export class Combiner {
       (error: unknown) => {
         this.#inFlight--;
         batch.release();
-        this.#fail(error, accepted);
+        if (isGiven) this.#fail(error, accepted);
+        else this.#refuse(error, accepted);
       },
     );
   }
 
   #settle(accepted: readonly Accepted[], bytes: number, sinceMs: number, writtenMs: number, durableMs: number): void {
     const host = this.#host;
-    const { number: last } = accepted[accepted.length - 1] as Accepted;
+    const last = lastNumber(accepted);
     host.advance(last);
     host.noteBatch(accepted.length, bytes, last, sinceMs, writtenMs, durableMs);
     for (const { request, number } of accepted) {
       host.noteCommitted(request, number);
       request.committed(number);
     }
+  }
+
+  /** Nothing of a batch was given to the log: its requests are not in, whatever comes. Some are in the table. */
+  #refuse(cause: unknown, accepted: readonly Accepted[]): void {
+    this.#recovering = false;
+    this.#fail(cause, []);
+    for (const { request } of accepted) request.failed(cause);
   }
 
   /** An append failed: its requests wait for the truth, which the recovered log tells. */
@@ -454,6 +468,10 @@ export class Combiner {
       ),
     );
   }
+}
+
+function lastNumber(accepted: readonly Accepted[]): number {
+  return (accepted[accepted.length - 1] as Accepted).number;
 }
 
 function tooLong({ byteLength }: CommitRequest): LimitExceededError {

@@ -45,8 +45,8 @@ export interface CommitLog {
    * DiskFullError: nothing of it was written, the log goes on and its numbers are given out again.
    */
   commit(batch: BatchBuilder): Promise<void>;
-  /** True while nobody has taken the append right: a look at the disk, for transactions that wrote nothing. */
-  holdsRight(): boolean;
+  /** Whether somebody else has sealed the epoch being written: a look at the disk, also where the log has failed. */
+  isSealed(): boolean;
 
   /** Gets the next epoch's file ready in the background, so that `switchEpoch` costs one sync. */
   prepareNextEpoch(): Promise<void>;

@@ -174,11 +174,9 @@ export class FileCommitLog implements CommitLog {
     }
   }
 
-  holdsRight(): boolean {
-    if (this.failed !== undefined || this.#closed) return false;
-    if (this.#writer === undefined || !readSeal(this.#writer.file, this.#block)) return true;
-    this.#failSealed();
-    return false;
+  isSealed(): boolean {
+    if (this.failed instanceof LogSealedError) return true;
+    return this.#writer !== undefined && !this.#closed && readSeal(this.#writer.file, this.#block);
   }
 
   prepareNextEpoch(): Promise<void> {

@@ -145,6 +145,14 @@ export function takeOver(context: LogContext, expected: number | undefined, earl
   });
 }
 
+/** Numbers of last transactions: known to who opened the log, and found in it now. */
+export function mustBeUnchanged(folder: string, expected: number, found: number): void {
+  if (found === expected) return;
+  throw new DatabaseLockedError(`somebody else wrote to the log of ${folder} since it was opened`, {
+    details: { folder, expected, found },
+  });
+}
+
 function tryTakeOver(
   context: LogContext,
   expected: number | undefined,
@@ -161,11 +169,7 @@ function tryTakeOver(
     const scan = newest && new EpochScan(context.env.files, newest.file, newest.header, context.salt, earlier);
     if (scan !== undefined && context.provenNumber > 0) scan.noteProven(context.provenNumber);
     const lastNumber = scan === undefined ? 0 : scan.end.number;
-    if (expected !== undefined && lastNumber !== expected) {
-      throw new DatabaseLockedError(`somebody else wrote to the log of ${context.folder} since it was opened`, {
-        details: { folder: context.folder, expected, found: lastNumber },
-      });
-    }
+    if (expected !== undefined) mustBeUnchanged(context.folder, expected, lastNumber);
     const file = createNext(context, newest?.header.epoch, epoch);
     return file && completeOrClose(context, file, epoch, scan, block);
   } finally {

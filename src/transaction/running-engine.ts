@@ -9,6 +9,7 @@ import { alignUp } from '../base/bytes.ts';
 import {
   ClosedError,
   ConflictError,
+  DatabaseLockedError,
   DiskFullError,
   InvalidArgumentError,
   LimitExceededError,
@@ -22,9 +23,10 @@ import { Combiner, type CombinerHost } from '../commit/combiner.ts';
 import type { CommitRequest } from '../commit/commit-request.ts';
 import type { Env } from '../env/env.ts';
 import { KIND_DEATH, KIND_USER } from '../log/batch.ts';
-import { type CommitLog, LogSealedError } from '../log/commit-log.ts';
+import type { CommitLog } from '../log/commit-log.ts';
 import { listEpochs } from '../log/epoch-file.ts';
 import { type LogOpening, openLog } from '../log/log-recovery.ts';
+import { mustBeUnchanged } from '../log/takeover.ts';
 import { ImageCache } from '../node/image-cache.ts';
 import type { DatabaseFolder } from '../storage/database-folder.ts';
 import { DatabaseState } from '../storage/database-state.ts';
@@ -92,9 +94,23 @@ export interface Opened {
 
 /** Whether a writer has been at work beside a reader, or since it opened: what it misses then was reclaimed. */
 function changedSince({ env, folder, ownerAlive }: Opened): () => boolean {
+  const isNewer = hasNewerEpoch(env, folder);
+  return () => ownerAlive || folder.hasLiveOwner() || isNewer();
+}
+
+function hasNewerEpoch(env: Env, folder: DatabaseFolder): () => boolean {
   const newest = (): number | undefined => listEpochs(env.files, folder.path).at(-1);
   const before = newest();
-  return () => ownerAlive || folder.hasLiveOwner() || newest() !== before;
+  return () => newest() !== before;
+}
+
+/** A disk that does not say is asked again by whoever writes next. */
+function isSealed(log: CommitLog): boolean {
+  try {
+    return log.isSealed();
+  } catch {
+    return false;
+  }
 }
 
 /** For what is done after an error that counts more. */
@@ -165,7 +181,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const tableBytes = Math.max(MIN_TABLE_BYTES, options.tableBytes ?? DEFAULT_TABLE_BYTES);
     this.spillBytes = Math.min(MAX_SPILL_BYTES, tableBytes / 4);
     this.segments = new Segments(env, folder.data);
-    if (this.readOnly) this.segments.missingIsTooOld = changedSince(opened);
+    this.segments.missingIsTooOld = this.readOnly ? changedSince(opened) : this.#takenOver(opened);
     const bufferBytes = Math.min(MAX_BUFFER_BYTES, alignUp(tableBytes / 4, LOG_ALIGNMENT));
     this.factory = new SegmentFactory(env, this.segments, opened.databaseId, opened.writer, bufferBytes);
     this.cache = new ImageCache({
@@ -419,7 +435,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const beganMs = this.env.clock.monotonicMs();
     const log = this.log;
     // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
-    if (log.failed instanceof LogSealedError) throw log.failed;
+    if (isSealed(log) || cause instanceof DatabaseLockedError) throw log.failed ?? cause;
     const isLogSound = log.failed === undefined;
     const common = {
       env: this.env,
@@ -434,6 +450,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       ? await openLog({ ...common, mode: 'read', ownerAlive: true, provenNumber })
       : await openLog({ ...common, mode: 'write', provenNumber });
     try {
+      if (isLogSound) mustBeUnchanged(this.folder, provenNumber, opening.durableNumber);
       this.#recovered = this.state.rebuild(this.#rootOf(opening), opening.replay(), this.writer);
     } catch (error) {
       await ignoringErrors(() => opening.log?.close());
@@ -445,6 +462,12 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const ms = this.env.clock.monotonicMs() - beganMs;
     this.figures.noteRecovered(cause, log.epoch, this.state.durable, ms);
     this.backgroundError(cause);
+  }
+
+  /** Whether somebody got past our lock and goes on without us: what we miss then was reclaimed. */
+  #takenOver({ env, folder }: Opened): () => boolean {
+    const isNewer = hasNewerEpoch(env, folder);
+    return () => (this.log.epoch === 0 ? isNewer() : isSealed(this.log));
   }
 
   wasCommitted(request: CommitRequest): number | undefined {

@@ -13,6 +13,7 @@ import { runSoak } from '../helpers/soak.ts';
 import { runHistory } from '../histories/history-run.ts';
 import { clientSystem } from '../sim/engine-client.ts';
 import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-scenes.ts';
+import { noOvertakenCounts, overtakeAmid } from '../sim/overtaken-scene.ts';
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
 import type { ClientCounts } from '../sim/list-clients.ts';
@@ -42,9 +43,10 @@ async function faults(seed: number): Promise<Figures> {
   if (sweep.failures.length > 0) throw new Error(`SOP_SEED=${seed}\n${sweep.failures.join('\n\n')}`);
   await failSync(seed);
   await takeOver(seed);
+  for (let i = 0; i < 5; i++) await overtakeAmid(seed * 5 + i, noOvertakenCounts());
   await askAboutUnknown(seed);
   await fillDisk(seed, seed % 2 === 0 ? 2000 : 90_000);
-  return { pairs: sweep.runs, states: sweep.states, scenes: 4 };
+  return { pairs: sweep.runs, states: sweep.states, scenes: 9 };
 }
 
 const MODEL_SHAPES: readonly RunOptions[] = [

@@ -5,8 +5,9 @@
  */
 import { describe, expect, it } from 'vitest';
 import { clientSystem } from './engine-client.ts';
-import { askAboutUnknown, failSync, fillDisk } from './engine-scenes.ts';
+import { askAboutUnknown, failSync, fillDisk, takeOver } from './engine-scenes.ts';
 import type { Life } from './engine-system.ts';
+import { noOvertakenCounts, overtakeAmid } from './overtaken-scene.ts';
 import { runFaultSweep, runFullDiskSweep, type SweepReport } from './fault-sweep.ts';
 
 const seed = Number(process.env.SOP_SEED ?? 1);
@@ -50,6 +51,14 @@ describe(`an engine that meets one failure (SOP_SEED=${seed})`, () => {
     let unknown = 0;
     for (let round = 0; round < rounds; round++) if (await askAboutUnknown(seed * 1000 + round)) unknown++;
     expect(unknown).toBeGreaterThan(0);
+  });
+
+  it('keeps its promises where another one opens its folder past a lost lock', { timeout: 600_000 }, async () => {
+    for (let round = 0; round < rounds; round++) await takeOver(seed * 1000 + round);
+    const counts = noOvertakenCounts();
+    for (let round = 0; round < 4 * rounds; round++) await overtakeAmid(seed * 1000 + round, counts);
+    expect(counts.taken).toBeGreaterThan(rounds);
+    expect(counts.refused).toBeGreaterThan(rounds);
   });
 
   for (const [longest, what] of [

@@ -16,6 +16,7 @@ export type Lane =
   | 'bank'
   | 'model with values'
   | 'trees'
+  | 'overtaken'
   | 'zombie'
   | 'histories';
 

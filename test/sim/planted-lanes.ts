@@ -12,6 +12,7 @@ import { faultyLife, mixedLife } from './mixed/mixed-life.ts';
 import { noCounts } from './mixed/mixed-run.ts';
 import { type RunCounts, runModel } from './model-run.ts';
 import { type Lane, PLANTED_BUGS, type PlantedBug, Undo } from './planted-bugs.ts';
+import { noOvertakenCounts, overtakeAmid } from './overtaken-scene.ts';
 import { runBank } from './bank-run.ts';
 import { runQuietly, runWithFailingDisk } from './schedule-runs.ts';
 
@@ -85,6 +86,7 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
       for (let i = 0; i < 50; i++) await treeLife(seed * 50 + i);
     },
   },
+  overtaken: { row: 'engine-faults', seeds: 300, run: (seed) => overtakeAmid(seed, noOvertakenCounts()) },
   zombie: { row: 'engine-faults', seeds: 30, run: takeOver },
   histories: {
     row: 'histories',

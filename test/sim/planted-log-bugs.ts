@@ -30,6 +30,11 @@ export const LOG_BUGS: readonly PlantedBug[] = [
     plant: (undo) => undo.method(NextEpoch.prototype, 'isNextAfter', () => () => true),
   },
   {
+    name: 'a writer that was overtaken takes the right back',
+    lane: 'overtaken',
+    plant: (undo) => undo.method(FileCommitLog.prototype, 'isSealed', () => () => false),
+  },
+  {
     name: "a new epoch's header is not synced",
     lane: 'crash',
     plant: (undo) =>

@@ -5,7 +5,7 @@ import type { Env, File } from '../../../src/env/env.ts';
 import { ioError } from '../../../src/env/io-error.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import type { EngineApi } from '../../../src/transaction/engine-api.ts';
-import { get, getText, openSmall, put, putSeparate, within, write } from './small-engine.ts';
+import { get, getText, keysOf, openSmall, put, putSeparate, within, write } from './small-engine.ts';
 
 /** An environment where files find no more room while `isFull` says so: to allocate, and to write where nothing was allocated. */
 function fillable(isFull: (path: string) => boolean): Env {
@@ -72,6 +72,25 @@ describe('a disk that is full when a commit comes', () => {
     const again = engine.begin('read');
     for (let i = 0; i < done; i++) expect(getText(again, `key-${i}`), `key-${i} of ${done}`).toBeDefined();
     expect(getText(again, 'last')).toBe('1');
+    await engine.close();
+  });
+
+  it('refuses large commits that wait together, and goes on', async () => {
+    let full = false;
+    const env = fillable((path) => full && path.endsWith('.log'));
+    const engine = await openSmall(env, { tableBytes: 8 * 1024 * 1024, logReserveBytes: 16 * 1024 });
+    await write(engine, (tx) => put(tx, 'first', '1'));
+    full = true;
+    // Above what one batch takes with others: each is a batch of its own, and the next may be given while one is under way.
+    const large = 'x'.repeat(300 * 1024);
+    const works = Array.from({ length: 5 }, (_, i) => write(engine, (tx) => put(tx, `large-${i}`, large)));
+    for (const one of await within(5000, 'refusals', Promise.allSettled(works))) {
+      expect(one).toMatchObject({ status: 'rejected', reason: expect.any(DiskFullError) });
+    }
+    full = false;
+    await write(engine, (tx) => put(tx, 'last', '1'));
+    const again = engine.begin('read');
+    expect(keysOf(again)).toEqual(['first', 'last']);
     await engine.close();
   });
 
