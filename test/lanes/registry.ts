@@ -13,6 +13,7 @@ import { runSoak } from '../helpers/soak.ts';
 import { runHistory } from '../histories/history-run.ts';
 import { clientSystem } from '../sim/engine-client.ts';
 import { askAboutUnknown, failSync, fillDisk, takeOver } from '../sim/engine-scenes.ts';
+import { noReadingCounts, readBeside } from '../sim/reading-scene.ts';
 import { noOvertakenCounts, overtakeAmid } from '../sim/overtaken-scene.ts';
 import { crashRound, type Life } from '../sim/engine-system.ts';
 import { runFaultSweep, runFullDiskSweep } from '../sim/fault-sweep.ts';
@@ -98,7 +99,8 @@ async function schedules(seed: number): Promise<Figures> {
       throw new Error(`${run.name}(${one}): ${error instanceof Error ? error.stack : String(error)}`);
     }
   }
-  return { schedules: kinds.length, commits: counts.commits, claims: counts.claims };
+  await readBeside(seed, noReadingCounts());
+  return { schedules: kinds.length + 1, commits: counts.commits, claims: counts.claims };
 }
 
 async function indexes(seed: number): Promise<Figures> {
@@ -209,7 +211,8 @@ export const LANES: readonly LaneRow[] = [
   },
   {
     name: 'engine-schedules',
-    about: 'interleavings of several clients of one engine, histories and sums checked',
+    about:
+      'interleavings of several clients of one engine, histories and sums checked; read-only openings beside a writer',
     every: { schedules: 20_000 },
     demand: { schedules: 2_000_000 },
     run: schedules,

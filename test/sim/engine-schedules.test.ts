@@ -6,6 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ClientCounts } from './list-clients.ts';
 import { runBank } from './bank-run.ts';
+import { noReadingCounts, readBeside } from './reading-scene.ts';
 import { runQuietly, runWithFailingDisk, runWithPowerCuts } from './schedule-runs.ts';
 
 const only = process.env.SOP_SEED;
@@ -26,6 +27,22 @@ const KINDS: readonly {
   },
   { name: 'see the same sum in every snapshot of a bank, and write what they saw', count: 80, run: runBank },
 ];
+
+describe(`read-only openings beside a writer (SOP_SEED=${first})`, () => {
+  it('see the state as of some number, never an older one, never damage', { timeout: 1_800_000 }, async () => {
+    const counts = noReadingCounts();
+    const runs = only === undefined ? Math.ceil(60 * scale) : 1;
+    for (let seed = first; seed < first + runs; seed++) {
+      try {
+        await readBeside(seed, counts);
+      } catch (error) {
+        throw new Error(`SOP_SEED=${seed}: ${error instanceof Error ? error.stack : String(error)}`);
+      }
+    }
+    console.log(`${runs} writers with readers beside them, ${JSON.stringify(counts)}`);
+    expect(counts.reads).toBeGreaterThan(0);
+  });
+});
 
 describe(`clients of one engine under any schedule (SOP_SEED=${first})`, () => {
   for (const { name, count, run } of KINDS) {
