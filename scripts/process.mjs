@@ -6,21 +6,29 @@ import { spawn } from 'node:child_process';
 
 /**
  * Runs a program to its end. Answers `{ code, output, timedOut }`; a program killed by a signal has code 128 or more.
- * `capture` keeps what it prints instead of showing it; `timeoutMs` ends it (and what it started) when it takes longer.
+ * `capture` keeps what it prints instead of showing it, `keepEnd` shows it and answers the end of it too; `timeoutMs` ends
+ * it (and what it started) when it takes longer.
  */
-export function run(program, args, { cwd, env, capture = false, timeoutMs = 0 } = {}) {
+export function run(program, args, { cwd, env, capture = false, keepEnd = false, timeoutMs = 0 } = {}) {
   return new Promise((resolve) => {
     // A group of its own lets a timeout end grandchildren too; a terminal's Ctrl-C is handed on below.
     const group = timeoutMs > 0 && process.platform !== 'win32';
     const child = spawn(program, args, {
       cwd,
       env: env ?? process.env,
-      stdio: capture ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+      stdio: capture || keepEnd ? ['ignore', 'pipe', 'pipe'] : 'inherit',
       detached: group,
     });
     const parts = [];
-    child.stdout?.on('data', (part) => parts.push(part));
-    child.stderr?.on('data', (part) => parts.push(part));
+    const take = (shown) => (part) => {
+      parts.push(part);
+      if (capture) return;
+      shown.write(part);
+      // What nobody will ask for again: a lane may print for minutes.
+      if (parts.length > 500) parts.splice(0, 250);
+    };
+    child.stdout?.on('data', take(process.stdout));
+    child.stderr?.on('data', take(process.stderr));
 
     let timedOut = false;
     const signal = (name) => {
@@ -44,16 +52,26 @@ export function run(program, args, { cwd, env, capture = false, timeoutMs = 0 } 
         : undefined;
 
     let settled = false;
+    let lastWords;
     const finish = (code, extra = '') => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
+      clearTimeout(lastWords);
       process.off('SIGINT', onInterrupt);
       process.off('SIGTERM', onTerminate);
       resolve({ code, timedOut, output: Buffer.concat(parts).toString('utf8') + extra });
     };
     child.on('error', (error) => finish(127, `${error.message}\n`));
     child.on('close', (code) => finish(code ?? 128));
+    // A pipe that something it left behind holds open is not waited for.
+    child.on('exit', (code) => {
+      lastWords = setTimeout(() => {
+        finish(code ?? 128);
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, 2000);
+    });
   });
 }
 

@@ -10,6 +10,7 @@ import { root } from './setup.mjs';
 import {
   addUp,
   clearReports,
+  endOf,
   formatAll,
   printTotal,
   readReports,
@@ -102,16 +103,22 @@ async function runLane(lane) {
 
 async function runScriptLane(lane, options) {
   const [file, ...args] = lane.node;
-  const { code, timedOut } = await runNode(file, args, options);
-  if (timedOut) console.error(`lane ${lane.name}: stopped, it took longer than ${lane.seconds} s`);
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+  const { code, timedOut, output } = await runNode(file, args, { ...options, keepEnd: true });
+  if (code === 0) return { passed: 1, failed: 0, skipped: 0 };
+  const why = timedOut ? `stopped, it took longer than ${lane.seconds} s` : `ended with code ${code}`;
+  console.error(`lane ${lane.name}: ${why}`);
+  return { passed: 0, failed: 1, skipped: 0, failures: [`lane ${lane.name} ${why}\n${endOf(output)}`] };
 }
 
-/** The last word of `.ci/run`: the sum of what the named runs reported; a run that left no report counts as failed. */
+/**
+ * The last word of `.ci/run`: the sum of what the named runs reported; a run that left no report counts as failed. What
+ * failed is said once more here: of a log of forty minutes people are shown the end.
+ */
 const total = {
   needs: [],
   run: (names) => {
     const sum = addUp(readReports(names));
+    for (const failure of sum.failures) console.log(`\nFAILED: ${failure}`);
     printTotal(sum);
     return exitCode(sum);
   },

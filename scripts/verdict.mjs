@@ -1,8 +1,9 @@
 /**
- * Running the checks and counting what they say: every step ends in a tally `{ passed, failed, skipped }`.
+ * Running the checks and counting what they say: every step ends in a tally `{ passed, failed, skipped }`, and where
+ * something failed `failures`, a text for each.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { run, seconds } from './process.mjs';
 import { root, setupFolder } from './setup.mjs';
 
@@ -15,9 +16,13 @@ export const addUp = (tallies) =>
       passed: sum.passed + tally.passed,
       failed: sum.failed + tally.failed,
       skipped: sum.skipped + tally.skipped,
+      failures: [...sum.failures, ...(tally.failures ?? [])],
     }),
-    { passed: 0, failed: 0, skipped: 0 },
+    { passed: 0, failed: 0, skipped: 0, failures: [] },
   );
+
+/** The part of a text that usually says what went wrong, in not more than 3,000 characters. */
+export const endOf = (text) => text.slice(-3000).trim();
 
 /** One line, alone, last: what CI reads. */
 export function printTotal({ passed, failed, skipped }) {
@@ -30,7 +35,8 @@ async function yesOrNo(what, args) {
   const { code, output } = await run(process.execPath, args, { cwd: root, capture: true });
   if (code !== 0) console.error(output);
   console.log(`${what}: ${code === 0 ? 'good' : 'NOT GOOD'} (${seconds(start)})`);
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+  const failures = code === 0 ? [] : [`${what}\n${endOf(output)}`];
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, failures };
 }
 
 export const runTypes = () => yesOrNo('types', [tool('typescript/bin/tsc'), '--noEmit', '-p', root]);
@@ -52,12 +58,13 @@ export async function runVitest(name, filters, options = {}) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
   const args = [tool('vitest/vitest.mjs'), 'run', '--passWithNoTests', ...reporters, ...filters];
   const { code, timedOut } = await run(process.execPath, args, { cwd: root, ...options });
-  if (timedOut) console.error(`${name}: stopped, it took longer than its time`);
-  return vitestTally(file, code);
+  const tally = vitestTally(file, code);
+  if (timedOut) say(tally, `${name}: stopped, it took longer than its time`);
+  return tally;
 }
 
 function vitestTally(file, code) {
-  const tally = { passed: 0, failed: 0, skipped: 0 };
+  const tally = { passed: 0, failed: 0, skipped: 0, failures: [] };
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));
     tally.passed = report.numPassedTests;
@@ -65,11 +72,27 @@ function vitestTally(file, code) {
     tally.skipped = report.numPendingTests + report.numTodoTests;
     // A file that did not even load has no failed test in it, and counts as one.
     tally.failed += report.testResults.filter((r) => r.status === 'failed' && !hasFailedTest(r)).length;
+    tally.failures.push(...report.testResults.filter((r) => r.status === 'failed').map(failuresOf));
   } catch {
-    console.error('vitest left no report');
+    say(tally, 'vitest left no report');
   }
-  if (code !== 0 && tally.failed === 0) tally.failed = 1;
+  if (code !== 0 && tally.failed === 0) {
+    tally.failed = 1;
+    say(tally, `vitest ended with code ${code} although no test failed`);
+  }
   return tally;
+}
+
+/** For what no test's own report has said. */
+function say(tally, failure) {
+  console.error(failure);
+  tally.failures.push(failure);
+}
+
+function failuresOf({ name, message, assertionResults }) {
+  const tests = assertionResults.filter((test) => test.status === 'failed');
+  const texts = tests.map((test) => `${test.fullName}\n${test.failureMessages.join('\n').slice(0, 2000)}`);
+  return [relative(root, name), message.slice(0, 2000), ...texts].filter((text) => text !== '').join('\n');
 }
 
 const hasFailedTest = (result) => result.assertionResults.some((test) => test.status === 'failed');
@@ -88,8 +111,7 @@ export function readReports(names) {
     try {
       return JSON.parse(readFileSync(join(reports, `${name}.json`), 'utf8'));
     } catch {
-      console.error(`${name} did not come to its end`);
-      return { passed: 0, failed: 1, skipped: 0 };
+      return { passed: 0, failed: 1, skipped: 0, failures: [`${name} did not come to its end`] };
     }
   });
 }
