@@ -1,7 +1,8 @@
 /**
  * Taking the append right: the way from whatever is in the folder to an epoch of our own.
  *
- * The order is the protocol; each step was found necessary by leaving it out:
+ * The order is the protocol; each step was found necessary by leaving it out (but for step 0, which spares others):
+ *  0. Who has read the log before looks whether somebody wrote to it since, and then leaves them at work, unsealed.
  *  1. Seal the newest epoch that has a valid header, and every file above it that has none; sync each. From here on their
  *     owners acknowledge nothing more. Where nothing proves that the header was synced, write the same bytes again before.
  *  2. Look again: a header that became valid meanwhile starts us anew with that epoch. Sync the folder.
@@ -164,6 +165,7 @@ function tryTakeOver(
   try {
     const { newest, highest } = view;
     const epoch = epochAfter(context.folder, highest);
+    if (expected !== undefined) earlier = mustEndWhereItDid(context, expected, newest, earlier);
     if (newest !== undefined && !isHeaderProven(newest.header, earlier)) rewriteHeader(newest, block);
     if (!sealAll(context, view, block)) return undefined;
     const scan = newest && new EpochScan(context.env.files, newest.file, newest.header, context.salt, earlier);
@@ -175,6 +177,18 @@ function tryTakeOver(
   } finally {
     closeView(view);
   }
+}
+
+/** Step 0. What it has read is read again behind the seal, from the proven end on. */
+function mustEndWhereItDid(
+  context: LogContext,
+  expected: number,
+  newest: NewestEpoch | undefined,
+  earlier: EpochScan | undefined,
+): EpochScan | undefined {
+  const scan = newest && new EpochScan(context.env.files, newest.file, newest.header, context.salt, earlier);
+  mustBeUnchanged(context.folder, expected, scan === undefined ? 0 : scan.end.number);
+  return scan;
 }
 
 /** Steps 1 and 2; false where the world moved. */

@@ -1,5 +1,6 @@
 /** The commit log of one writer: what goes in comes back, through closing, killing, switching and removing. */
 import { describe, expect, it } from 'vitest';
+import { DatabaseLockedError } from '../../../src/base/errors.ts';
 import type { Env } from '../../../src/env/env.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { KIND_DEATH, KIND_FREEZE, KIND_RECLAIM, KIND_ROOT, KIND_USER } from '../../../src/log/batch.ts';
@@ -78,6 +79,21 @@ describe('a log', () => {
     const before = names(env);
     expect(await reopened(env)).toEqual(['a']);
     expect(names(env)).toEqual(before);
+  });
+
+  it('leaves at work who wrote since it was opened', async () => {
+    const env = memoryEnv();
+    const holder = await openLogOf(env);
+    putSync(holder, 'a');
+    holder.noteIdle();
+    const newcomer = await openLogOf(env);
+    putSync(holder, 'b');
+    expect(() => putSync(newcomer, 'c')).toThrow(DatabaseLockedError);
+    putSync(holder, 'd');
+    await put(holder, 'e');
+    expect(names(env).length).toBe(1);
+    await holder.close();
+    expect(await reopened(env)).toEqual(['a', 'b', 'd', 'e']);
   });
 
   it('copies an unproven tail into a new epoch at once', async () => {
