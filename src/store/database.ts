@@ -527,11 +527,10 @@ export class Database implements AsyncDisposable {
         else await core.commit();
         return result;
       } catch (error) {
-        core.rollback(error);
-        const isAgain = isLostRace(error) || (await this.#isUnknown(core, error, 'aborted'));
+        const ending = await this.#endingOf(core, error, true);
         // What a commit answers 'unknown' and the log 'committed' to has run to its end.
-        if (!isAgain && (await this.#isUnknown(core, error, 'committed'))) return result as T;
-        if (!isAgain || lost >= DEFAULT_RETRIES) throw error;
+        if (ending === 'committed') return result as T;
+        if (ending !== 'lost' || lost >= DEFAULT_RETRIES) throw error;
         last = error as SopError;
         if (this.#watch.events.hearsRetries) lostRun = new RunLost(core, last);
         // Somebody began to listen in the middle of it.
@@ -563,24 +562,30 @@ export class Database implements AsyncDisposable {
       else await core.commit();
       return result;
     } catch (error) {
-      core.rollback(error);
-      if (isLostRace(error) || (resolves && (await this.#isUnknown(core, error, 'aborted'))))
-        throw new RunLost(core, error as SopError);
-      if (resolves && (await this.#isUnknown(core, error, 'committed'))) return result as T;
+      const ending = await this.#endingOf(core, error, resolves);
+      if (ending === 'lost') throw new RunLost(core, error as SopError);
+      if (ending === 'committed') return result as T;
       throw error;
     }
   }
 
-  /** Whether the outcome of this transaction's commit was not known, and now is known to be this one. */
-  async #isUnknown({ engine }: TransactionCore, error: unknown, outcome: TransactionOutcome): Promise<boolean> {
+  /** How a run ended that threw `error`; 'lost' where it can be run again. What its commit could not say is asked for, where wanted. */
+  async #endingOf(core: TransactionCore, error: unknown, resolves: boolean): Promise<'lost' | 'committed' | undefined> {
+    core.rollback(error);
+    if (isLostRace(error)) return 'lost';
+    const { id } = core.engine;
     // `fn` may throw another transaction's, or another database's: that says nothing of this one.
-    if (!(error instanceof OutcomeUnknownError) || error.transactionId !== engine.id) return false;
+    if (!resolves || !(error instanceof OutcomeUnknownError) || error.transactionId !== id) return undefined;
+    let outcome: TransactionOutcome;
     try {
-      return (await this.#engine.resolve(error.transactionId)) === outcome;
+      outcome = await this.#engine.resolve(id);
     } catch {
       // It stays unknown, as the error that is there already says.
-      return false;
+      return undefined;
     }
+    if (outcome === 'prepared') return undefined;
+    await core.tellParticipants(outcome);
+    return outcome === 'committed' ? 'committed' : 'lost';
   }
 
   async #run<T>(kind: TransactionKind, fn: (tx: Transaction) => T | Promise<T>, limits: AttemptLimits): Promise<T> {

@@ -111,7 +111,7 @@ export async function abortAll(
 }
 
 /** All are told, whatever one of them answers. */
-async function tellAll(
+export async function tellAll(
   participants: readonly Participant[],
   word: 'commit' | 'rollback',
   id: string,

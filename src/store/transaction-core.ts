@@ -44,6 +44,7 @@ import {
   prepareAll,
   preparedOf,
   type Report,
+  tellAll,
 } from './participants.ts';
 import { isLostRace } from './retry.ts';
 import { StoreCore, type StoreHost } from './store-core.ts';
@@ -204,6 +205,12 @@ export class TransactionCore implements StoreHost {
     this.#mustWriteCatalog();
     this.#participants ??= [];
     this.#participants.push(participant);
+  }
+
+  /** Where the commit itself did not know, and it was found out since. */
+  async tellParticipants(outcome: 'committed' | 'aborted'): Promise<void> {
+    const word = outcome === 'committed' ? 'commit' : 'rollback';
+    await tellAll(this.#participants ?? [], word, this.engine.id, this.report);
   }
 
   async prepare(): Promise<PreparedTransaction> {

@@ -1,5 +1,5 @@
 /** Prepared transactions: durable, invisible, in the way of what conflicts with them, and decided once. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   ConflictError,
   OutcomeUnknownError,
@@ -11,6 +11,8 @@ import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { SimulatedWorld } from '../../../src/env/simulated-env.ts';
 import { Database, defineStore } from '../../../src/index.ts';
 import type { EngineApi, EngineTransaction } from '../../../src/transaction/engine-api.ts';
+import { Engine } from '../../../src/transaction/running-engine.ts';
+import { Transaction } from '../../../src/transaction/transaction.ts';
 import { bytesOf, getText, keysOf, openSmall, put, putSeparate, STORE, write } from './small-engine.ts';
 
 async function prepare(engine: EngineApi, work: (tx: EngineTransaction) => void): Promise<string> {
@@ -344,4 +346,37 @@ describe('a prepared transaction after opening again', () => {
       await again.close();
     });
   });
+
+  it.each([
+    ['committed', 'decide', ['prepare', 'commit']],
+    ['aborted', 'prepare', ['rollback', 'prepare', 'commit']],
+  ] as const)(
+    'whose answer got lost is found out about by db.write, and its participant too: %s',
+    async (_, lost, expected) => {
+      const numbers = defineStore<string, number>('numbers');
+      const db = await Database.openWith(memoryEnv(), { folder: '/db' });
+      await db.write((tx) => tx.store(numbers).put('a', 0));
+      const spied =
+        lost === 'decide'
+          ? vi.spyOn(Engine.prototype, 'decide').mockImplementationOnce(async function (this: Engine, id, isCommit) {
+              await this.decide(id, isCommit);
+              throw new OutcomeUnknownError(id, 'the answer got lost');
+            })
+          : vi.spyOn(Transaction.prototype, 'prepare').mockImplementationOnce(function (this: Transaction) {
+              this.rollback();
+              return Promise.reject(new OutcomeUnknownError(this.id, 'the answer got lost'));
+            });
+      const heard: string[] = [];
+      const note = (word: string) => () => void heard.push(word);
+      await db.write((tx) => {
+        tx.store(numbers).put('a', 1);
+        tx.join({ prepare: note('prepare'), commit: note('commit'), rollback: note('rollback') });
+      });
+      spied.mockRestore();
+      expect(heard).toEqual(expected);
+      expect(await db.read((tx) => tx.store(numbers).get('a'))).toBe(1);
+      expect(await db.prepared()).toEqual([]);
+      await db.close();
+    },
+  );
 });
