@@ -18,7 +18,7 @@ import { assert } from '../base/assert.ts';
 import { DatabaseFailedError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import type { Env } from '../env/env.ts';
-import { holdsUserData, KIND_DECIDE, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
+import { holdsUserData, isAboutTransaction, KIND_DECIDE, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import type { BatchBuilder } from '../log/batch-builder.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import type { MemoryTable } from '../storage/memory-table.ts';
@@ -449,25 +449,24 @@ export class Combiner {
   }
 
   #giveUp(cause: unknown, error: unknown): void {
-    for (const request of this.#unsettled.splice(0)) {
-      const id = formatTransactionId(request.idWriter, request.idCounter);
-      request.failed(
-        new OutcomeUnknownError(
-          id,
-          `writing transaction ${id} failed and so did finding out whether it is in; ask with resolve`,
-          { cause },
-        ),
-      );
-    }
-    this.stop(
-      new DatabaseFailedError(
-        'the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write',
-        {
-          cause: error,
-        },
-      ),
+    const failure = new DatabaseFailedError(
+      'the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write',
+      { cause: error },
     );
+    for (const request of this.#unsettled.splice(0)) {
+      request.failed(isAboutTransaction(request.kind) ? outcomeUnknown(request, cause) : failure);
+    }
+    this.stop(failure);
   }
+}
+
+function outcomeUnknown({ idWriter, idCounter }: CommitRequest, cause: unknown): OutcomeUnknownError {
+  const id = formatTransactionId(idWriter, idCounter);
+  return new OutcomeUnknownError(
+    id,
+    `writing transaction ${id} failed and so did finding out whether it is in; ask with resolve`,
+    { cause },
+  );
 }
 
 function lastNumber(accepted: readonly Accepted[]): number {

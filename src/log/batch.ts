@@ -78,6 +78,11 @@ export function holdsUserData(kind: number): boolean {
   return kind === KIND_USER || kind === KIND_PREPARE;
 }
 
+/** Whether the record is about a transaction of somebody who may ask what became of it; others are the engine's own. */
+export function isAboutTransaction(kind: number): boolean {
+  return holdsUserData(kind) || kind === KIND_DECIDE || kind === KIND_DEATH;
+}
+
 /** A batch header, decoded into fields that are reused. */
 export class BatchHeader {
   format = 0;

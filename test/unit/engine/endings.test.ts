@@ -1,9 +1,15 @@
 /** How transactions and databases end: listeners that throw, outcomes nobody knows, closing in the middle of it. */
 import { describe, expect, it } from 'vitest';
-import { ClosedError, OutcomeUnknownError, SnapshotTooOldError } from '../../../src/base/errors.ts';
+import {
+  ClosedError,
+  DatabaseFailedError,
+  OutcomeUnknownError,
+  SnapshotTooOldError,
+} from '../../../src/base/errors.ts';
 import type { File } from '../../../src/env/env.ts';
 import { ioError } from '../../../src/env/io-error.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
+import { FIRST_BATCH_POSITION } from '../../../src/log/epoch-file.ts';
 import { getText, keysOf, openSmall, put, putSeparate, within, write } from './small-engine.ts';
 
 describe('a listener that throws', () => {
@@ -81,6 +87,33 @@ describe('a commit whose outcome nobody knows', () => {
     await engine.checkpoint();
     expect((await engine.verify()).problems).toEqual([]);
     await engine.close();
+  });
+});
+
+describe('a log that fails for good', () => {
+  it('leaves nothing unknown to who asked for a checkpoint', async () => {
+    const env = memoryEnv();
+    const { files } = env;
+    const open = files.open.bind(files);
+    let isBroken = false;
+    files.open = (path, options): File => {
+      if (isBroken && path.endsWith('.log') && options.mode !== 'create') throw ioError('open', path, 'EIO');
+      const file = open(path, options);
+      const { appendSync } = file;
+      // The next epoch begins, and its root does not get through.
+      file.appendSync = (...job): boolean => {
+        if (isBroken && job[2] > FIRST_BATCH_POSITION) throw ioError('append', path, 'EIO');
+        return appendSync.apply(file, job);
+      };
+      return file;
+    };
+    const engine = await openSmall(env);
+    await write(engine, (tx) => put(tx, 'a', '1'));
+    isBroken = true;
+    await expect(engine.checkpoint()).rejects.toBeInstanceOf(DatabaseFailedError);
+    await expect(write(engine, (tx) => put(tx, 'b', '1'))).rejects.toBeInstanceOf(DatabaseFailedError);
+    isBroken = false;
+    await engine.close().catch(() => {});
   });
 });
 
