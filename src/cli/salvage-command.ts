@@ -18,9 +18,10 @@ export const salvageCommand: Command = {
   ],
   async run(call) {
     const [from, to] = takePositionals(call, '<folder>', '<new folder>') as [string, string];
-    const { out } = call;
+    const { out, signal } = call;
     const progress = new Progress(out, 'salvaging');
     const report = await Database.salvage(from, to, {
+      signal,
       onProgress: ({ entries, transactions }) => progress.show(entries + transactions, undefined, entries, 'entries'),
     }).finally(() => progress.end());
     if (out.json) {

@@ -22,6 +22,9 @@ import type { Lost } from './salvage-report.ts';
 import { parseSegmentFileName, SEGMENT_HEADER_BYTES, type Segments } from './segments.ts';
 import { FOREST_STORE } from './system-stores.ts';
 
+/** Of a segment, looked through at once. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
+
 export interface TreeVisitor {
   /** An entry; its bytes are good during the call. */
   entry(key: Uint8Array, cells: Uint8Array, cellStart: number, cellEnd: number): void;
@@ -36,6 +39,17 @@ interface Visit {
 
 /** Hands out every entry that can be read, in the order of keys. */
 export function walkTree(cache: ImageCache, storeId: number, root: Handle, visitor: TreeVisitor): void {
+  const images = walkImages(cache, storeId, root, visitor);
+  while (images.next().done !== true);
+}
+
+/** As `walkTree`, an image a step: who collects entries can put them away in between. */
+export function* walkImages(
+  cache: ImageCache,
+  storeId: number,
+  root: Handle,
+  visitor: TreeVisitor,
+): Generator<void, void, void> {
   const views = new ImageViews(LONGEST_IMAGE_BYTES);
   const key = new Uint8Array(MAX_KEY_BYTES);
   const pending: Visit[] = [{ handle: root, lower: new Uint8Array(0), upper: undefined }];
@@ -44,6 +58,7 @@ export function walkTree(cache: ImageCache, storeId: number, root: Handle, visit
     if (fault !== undefined) visitor.lost(lostBelow(cache, storeId, visit, fault));
     else if (visit.handle.level > 0) pushChildren(cache, visit, views, key, pending);
     else visitLeaf(views, key, visitor);
+    yield;
   }
 }
 
@@ -108,9 +123,7 @@ export function findForests(segments: Segments): Handle[] {
     if (parsed === undefined) continue;
     const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
     try {
-      const bytes = new Uint8Array(segments.endOf(index));
-      segments.readSync(index, 0, bytes);
-      for (const handle of forestsIn(bytes, index, segments)) found.push({ handle, level: handle.level });
+      for (const handle of forestsOf(segments, index)) found.push({ handle, level: handle.level });
     } catch (error) {
       if (!(error instanceof SopError)) throw error;
     }
@@ -119,22 +132,45 @@ export function findForests(segments: Segments): Handle[] {
   return found.map(({ handle }) => handle);
 }
 
-function* forestsIn(bytes: Uint8Array, segment: number, segments: Segments): Generator<Handle> {
-  for (let at = SEGMENT_HEADER_BYTES; at + IMAGE_HEADER_BYTES + 8 <= bytes.length; at += 8) {
-    if (readU16(bytes, at) !== IMAGE_MAGIC || readU32(bytes, at + 16) !== FOREST_STORE) continue;
-    const length = readU32(bytes, at + 8);
-    if (length < IMAGE_HEADER_BYTES + 8 || length > LONGEST_IMAGE_BYTES || at + length > bytes.length) continue;
-    if (imageChecksum(bytes, at, length) !== readU32(bytes, at + 12)) continue;
-    yield handleOf(bytes, at, length, segment, segments);
-    at += length - 8;
+/** A piece of the segment at a time, each beginning with what may be the first bytes of an image that goes on in it. */
+function* forestsOf(segments: Segments, segment: number): Generator<Handle> {
+  const end = segments.endOf(segment);
+  const window = new Uint8Array(Math.min(end, WINDOW_BYTES));
+  for (let from = 0; from < end; ) {
+    const bytes = window.subarray(0, Math.min(window.length, end - from));
+    segments.readSync(segment, from, bytes);
+    const isLast = from + bytes.length === end;
+    const limit = isLast ? bytes.length : bytes.length - LONGEST_IMAGE_BYTES;
+    let at = from === 0 ? SEGMENT_HEADER_BYTES : 0;
+    while (at < limit) {
+      const length = forestLengthAt(bytes, at);
+      if (length > 0) yield handleOf(bytes, at, length, { segment, offset: from + at }, segments);
+      at += Math.max(8, length);
+    }
+    from += at;
   }
 }
 
+/** The length of the sound image of a forest that begins here; 0 where none does. */
+function forestLengthAt(bytes: Uint8Array, at: number): number {
+  if (at + IMAGE_HEADER_BYTES + 8 > bytes.length) return 0;
+  if (readU16(bytes, at) !== IMAGE_MAGIC || readU32(bytes, at + 16) !== FOREST_STORE) return 0;
+  const length = readU32(bytes, at + 8);
+  if (length < IMAGE_HEADER_BYTES + 8 || length > LONGEST_IMAGE_BYTES || at + length > bytes.length) return 0;
+  return imageChecksum(bytes, at, length) === readU32(bytes, at + 12) ? length : 0;
+}
+
 /** What a parent would say of this image. */
-function handleOf(bytes: Uint8Array, at: number, length: number, segment: number, segments: Segments): Handle {
+function handleOf(
+  bytes: Uint8Array,
+  at: number,
+  length: number,
+  place: { readonly segment: number; readonly offset: number },
+  segments: Segments,
+): Handle {
   const level = bytes[at + 3] as number;
   const count = readU16(bytes, at + 4);
-  const stated = { segment, offset: at, length, level, newest: readU48(bytes, at + 32) };
+  const stated = { ...place, length, level, newest: readU48(bytes, at + 32) };
   const sums = { entries: count, digestLow: 0, digestHigh: 0, inexact: false };
   if (level === 0) return { ...stated, ...sums };
   sums.entries = 0;

@@ -11,6 +11,8 @@ const MOST_ZEROS = 16;
 /** Options of `Database.salvage`. */
 export interface SalvageOptions {
   readonly onProgress?: (progress: SalvageProgress) => void;
+  /** Ends it with `AbortedError`; the new folder is then no database (`BackupIncompleteError`): remove it, and salvage anew. */
+  readonly signal?: AbortSignal;
 }
 
 /** A piece of a damaged database that could not be brought along. */

@@ -8,7 +8,7 @@
  *  4. Damage is passed over, however much of it there is: each piece is named once, and the rest goes on.
  */
 import { compareKeys, readU32 } from '../base/bytes.ts';
-import { InvalidArgumentError, SopError } from '../base/errors.ts';
+import { AbortedError, InvalidArgumentError, SopError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID, MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { CELL_SEPARATE, CELL_WANTS_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { decodeStoreDefinition, type StoredDefinition } from '../codec/store-definition.ts';
@@ -24,7 +24,7 @@ import { decodeDecision, PreparedSet } from '../storage/prepared-set.ts';
 import { decodeRoot, EMPTY_ROOT, encodeRoot } from '../storage/root.ts';
 import { type FoundBatch, type FoundLog, readBatch, readDamagedLog, walkBatch } from '../storage/salvage-log.ts';
 import type { Lost } from '../storage/salvage-report.ts';
-import { findForests, walkTree } from '../storage/salvage-trees.ts';
+import { findForests, walkImages, walkTree } from '../storage/salvage-trees.ts';
 import { Segments } from '../storage/segments.ts';
 import {
   CATALOG_STORE,
@@ -71,13 +71,17 @@ export interface FloorSalvageOptions {
   /** The world of the damaged folder, where that is another one. */
   readonly fromEnv?: Env;
   readonly onProgress?: (progress: SalvageProgress) => void;
+  /** Ends it with `AbortedError`; the new folder stays marked as incomplete. */
+  readonly signal?: AbortSignal;
 }
 
 /** Longest list of losses; a badly damaged database would fill the memory with them. */
 const MOST_LOST = 10_000;
 const CACHE_BYTES = 4 * 1024 * 1024;
+/** Of the new one. */
+const TARGET_SIZES = { cacheBytes: 16 * 1024 * 1024, tableBytes: 16 * 1024 * 1024 };
 /** Of entries, in one transaction of the new database. */
-const CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 /** A store id far above all that were given out is no store's. */
 const MOST_STORES = 10_000_000;
 
@@ -92,7 +96,7 @@ export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvag
   }
   const report = await found.run(async (covered) => {
     await createAt(env, to, covered);
-    return openEngine(env, { folder: to, isUnfinished: true });
+    return openEngine(env, { folder: to, isUnfinished: true, ...TARGET_SIZES });
   });
   new DatabaseFolder(env, to).unmarkIncomplete();
   return report;
@@ -275,26 +279,29 @@ class Salvage {
     this.#meet(storeId);
     let chunk: [Uint8Array, Uint8Array][] = [];
     let size = 0;
-    const chunks: [Uint8Array, Uint8Array][][] = [];
-    walkTree(this.#cache, storeId, root, {
+    const images = walkImages(this.#cache, storeId, root, {
       entry: (key, cells, start, end) => {
         chunk.push([key, cells.slice(start, end)]);
         size += key.length + end - start;
-        if (size < CHUNK_BYTES) return;
-        chunks.push(chunk);
-        chunk = [];
-        size = 0;
       },
       lost: this.#note,
     });
-    chunks.push(chunk);
-    for (const entries of chunks) {
-      if (entries.length === 0) continue;
-      const tx = target.begin('write');
-      for (const [key, cell] of entries) if (this.#put(tx, storeId, key, cell)) this.#entries++;
-      await tx.commit();
-      this.#tell();
+    for (let isThrough = false; !isThrough; ) {
+      isThrough = images.next().done === true;
+      if (size < CHUNK_BYTES && !isThrough) continue;
+      await this.#copyChunk(target, storeId, chunk);
+      chunk = [];
+      size = 0;
     }
+  }
+
+  async #copyChunk(target: EngineApi, storeId: number, entries: readonly [Uint8Array, Uint8Array][]): Promise<void> {
+    this.#mustGoOn();
+    if (entries.length === 0) return;
+    const tx = target.begin('write');
+    for (const [key, cell] of entries) if (this.#put(tx, storeId, key, cell)) this.#entries++;
+    await tx.commit();
+    this.#tell();
   }
 
   #readPrepared(root: Handle): void {
@@ -379,6 +386,7 @@ class Salvage {
 
   async #replayBatch(target: EngineApi, batch: FoundBatch, covered: number): Promise<void> {
     const path = epochPath(this.#options.from, batch.epoch);
+    this.#mustGoOn();
     const file = this.#env.files.open(path, { mode: 'read' });
     const bytes = readBatch(file, batch);
     file.close();
@@ -457,6 +465,11 @@ class Salvage {
   #reserveIds(target: EngineApi): void {
     if (this.#nextStoreId > MOST_STORES) return;
     while (target.newStoreId() < this.#nextStoreId);
+  }
+
+  #mustGoOn(): void {
+    const { signal } = this.#options;
+    if (signal?.aborted === true) throw new AbortedError('the salvage was aborted', { cause: signal.reason });
   }
 
   #tell(): void {

@@ -1,9 +1,9 @@
 /**
  * A program that does one big thing under a cache limit and says how much memory it ever held:
- * `node memory-worker.ts write|scan <folder> <records> <cacheBytes>`.
+ * `node memory-worker.ts write|scan|salvage <folder> <records> <cacheBytes>`.
  */
-import { readFileSync } from 'node:fs';
-import { defineStore, openDatabase } from './sop.ts';
+import { readFileSync, rmSync } from 'node:fs';
+import { Database, defineStore, openDatabase } from './sop.ts';
 import { say } from './speaking.ts';
 
 const [, , what = '', folder = '', recordsText = '0', cacheText = '0'] = process.argv;
@@ -22,11 +22,7 @@ function recordText(id: number): string {
   return `record ${id} `.padEnd(110, 'all work and no play ');
 }
 
-const opening = performance.now();
-const db = await openDatabase(folder, { cacheBytes });
-const began = performance.now();
-const openMs = began - opening;
-if (what === 'write') {
+async function write(db: Database): Promise<void> {
   await db.write((tx) => {
     const store = tx.store(all);
     // An order that jumps about, so that runs overlap.
@@ -35,7 +31,9 @@ if (what === 'write') {
       store.put(id, recordText(id));
     }
   });
-} else if (what === 'scan') {
+}
+
+async function scan(db: Database): Promise<void> {
   let seen = 0;
   await db.read(async (tx) => {
     for await (const { key, value } of tx.store(all).range()) {
@@ -45,7 +43,22 @@ if (what === 'write') {
   });
   if (seen !== records) throw new Error(`${seen} of ${records} records`);
 }
+
+async function salvage(): Promise<void> {
+  const rescued = `${folder}-rescued`;
+  const { lost } = await Database.salvage(folder, rescued);
+  rmSync(rescued, { recursive: true });
+  if (lost.length > 0) throw new Error(`lost: ${JSON.stringify(lost)}`);
+}
+
+const opening = performance.now();
+const db = what === 'salvage' ? undefined : await openDatabase(folder, { cacheBytes });
+const began = performance.now();
+const openMs = began - opening;
+if (db === undefined) await salvage();
+else if (what === 'write') await write(db);
+else if (what === 'scan') await scan(db);
 const ms = performance.now() - began;
-await db.close();
+await db?.close();
 say(JSON.stringify({ what, openMs, peakBytes: peakBytes(), seconds: ms / 1000, cacheBytes }));
 process.exit(0);

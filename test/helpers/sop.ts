@@ -3,7 +3,7 @@ import { Database } from '../../src/store/database.ts';
 import type { OpenOptions } from '../../src/store/open-options.ts';
 
 export { defineStore } from '../../src/store/define-store.ts';
-export type { Database };
+export { Database };
 
 export function openDatabase(folder: string, options: OpenOptions = {}): Promise<Database> {
   return Database.open(folder, options);

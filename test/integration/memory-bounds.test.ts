@@ -1,6 +1,6 @@
 /**
  * Memory stays bounded whatever the transaction and whatever the database: a write transaction of millions of records, and a
- * scan of a database ten times the cache, each in a process of its own whose highest resident size the kernel tells.
+ * scan of a database ten times the cache, a salvage of it, each in a process of its own whose highest resident size the kernel tells.
  */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -13,6 +13,9 @@ const records = amount(500_000, 5_000_000);
 /** A tenth of the database, at most 64 MiB. */
 const cacheBytes = amount(6, 64) * MIB;
 const allowedBytes = cacheBytes + 256 * MIB;
+
+/** Whatever the database: its pieces are small, and are handed about as objects. */
+const SALVAGE_BYTES = 450 * MIB;
 
 const WORKER = join(import.meta.dirname, '..', 'helpers', 'memory-worker.ts');
 
@@ -35,6 +38,7 @@ describe.skipIf(process.platform !== 'linux')('memory', () => {
     const write = await run('write', folder.path);
     const megabytes = folderBytes(folder.path) / MIB;
     const scan = await run('scan', folder.path);
+    const salvage = await run('salvage', folder.path);
     noteFigures('memory-bounds', {
       records,
       cacheMebibytes: cacheBytes / MIB,
@@ -45,9 +49,12 @@ describe.skipIf(process.platform !== 'linux')('memory', () => {
       scanPeakMebibytes: round(scan.peakBytes / MIB),
       openMs: round(scan.openMs),
       scanSeconds: round(scan.seconds),
+      salvagePeakMebibytes: round(salvage.peakBytes / MIB),
+      salvageSeconds: round(salvage.seconds),
     });
     expect(megabytes).toBeGreaterThan((9 * cacheBytes) / MIB);
     expect(write.peakBytes).toBeLessThan(allowedBytes);
     expect(scan.peakBytes).toBeLessThan(allowedBytes);
+    expect(salvage.peakBytes).toBeLessThan(SALVAGE_BYTES);
   }, 600_000);
 });
