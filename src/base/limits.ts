@@ -4,7 +4,10 @@
 export const MAX_KEY_BYTES = 4096;
 /** Longest encoded ride-on part of a key. */
 export const MAX_RIDE_ON_BYTES = 1024;
-/** A cell longer than this never stays in a leaf: checkpoint moves its value to a value record in a segment. */
+/**
+ * A cell longer than this never stays in a leaf: checkpoint moves its value to a value record in a segment. Rows of the engine's
+ * own stores do stay.
+ */
 export const MAX_LEAF_CELL_BYTES = 2048;
 /** A value longer than this does not travel in the log: the transaction writes it to a segment before it commits. */
 export const MAX_LOG_VALUE_BYTES = 64 * 1024;
@@ -18,6 +21,8 @@ export const MAX_IMAGE_BYTES = 64 * 1024;
 export const LOG_ALIGNMENT = 4096;
 /** Longest store name in UTF-8 bytes. */
 export const MAX_STORE_NAME_BYTES = 512;
+/** What the catalog holds of a store with its indexes. While it is redefined its row holds two of them, and fits an image. */
+export const MAX_DEFINITION_BYTES = 24 * 1024;
 /** Longest name of a pin in UTF-8 bytes. */
 export const MAX_PIN_NAME_BYTES = 512;
 /** Longest batch a reader accepts; what claims to be longer is damage or a torn tail. */

@@ -21,6 +21,27 @@ export const CELL_WANTS_SEPARATE = 4;
 export const CELL_TOMBSTONE = 0x80;
 
 export const VALUE_REFERENCE_BYTES = 32;
+const KEY_AT = 3;
+
+/**
+ * A cell that holds another entry's key and nothing else. The key rides on: values are moved out of cells that are too long, and
+ * this is none.
+ */
+export function encodeKeyCell(key: Uint8Array): Uint8Array {
+  const cell = new Uint8Array(KEY_AT + key.length);
+  cell[0] = CELL_RIDE_ON;
+  cell[1] = key.length;
+  cell[2] = key.length >>> 8;
+  cell.set(key, KEY_AT);
+  return cell;
+}
+
+/** A copy of the key in such a cell; undefined where it is none. */
+export function keyOfCell(cell: Uint8Array, start: number, end: number): Uint8Array | undefined {
+  const keyStart = start + KEY_AT;
+  if (keyStart > end || cell[start] !== CELL_RIDE_ON || cellValueStart(cell, start) !== end) return undefined;
+  return cell.slice(keyStart, end);
+}
 
 /** Where the value (or its reference) begins in the cell that starts at `start`. */
 export function cellValueStart(bytes: Uint8Array, start: number): number {

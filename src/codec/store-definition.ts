@@ -5,7 +5,8 @@
  */
 
 import { readU32, writeU32 } from '../base/bytes.ts';
-import { CorruptionError, FormatUnsupportedError, SopError } from '../base/errors.ts';
+import { MAX_DEFINITION_BYTES } from '../base/limits.ts';
+import { CorruptionError, FormatUnsupportedError, LimitExceededError, SopError } from '../base/errors.ts';
 import { compileKeySpec, type KeyField, type KeySpecDefinition } from './key-spec.ts';
 import { decodeValue, encodeValue } from './value.ts';
 import { ValueWriter } from './value-writer.ts';
@@ -89,7 +90,15 @@ export function encodeStoreDefinition(definition: StoredDefinition): Uint8Array 
   writeU32(bytes, 1, id);
   if (!isPlain) writeU32(bytes, PLAIN_HEADER_BYTES, highestIdIn(definition));
   bytes.set(writer.bytes.subarray(0, writer.length), header);
+  if (next === undefined) mustFitCatalog(name, bytes.length);
   return bytes;
+}
+
+function mustFitCatalog(store: string, found: number): void {
+  if (found <= MAX_DEFINITION_BYTES) return;
+  throw new LimitExceededError(`store '${store}': its definition with its indexes takes ${found} bytes`, {
+    details: { store, limit: 'MAX_DEFINITION_BYTES', allowed: MAX_DEFINITION_BYTES, found },
+  });
 }
 
 function highestIdIn({ id, indexes, next }: StoredDefinition): number {

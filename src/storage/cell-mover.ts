@@ -10,11 +10,12 @@ import {
   cellValueStart,
   VALUE_REFERENCE_BYTES,
 } from '../codec/cell.ts';
-import { MAX_LEAF_CELL_BYTES, MAX_RIDE_ON_BYTES } from '../base/limits.ts';
+import { FIRST_USER_STORE_ID, MAX_KEY_BYTES, MAX_LEAF_CELL_BYTES } from '../base/limits.ts';
 import type { EntryCursor, Step } from '../node/entry-cursor.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { Segments } from './segments.ts';
 import type { SegmentWriter } from './segment-writer.ts';
+import { PREPARED_STORE } from './system-stores.ts';
 import { appendValue, readValueReference, readValueSync, type ValueReference } from './value-log.ts';
 
 export interface MovingOptions {
@@ -37,9 +38,11 @@ export class MovingCursor implements EntryCursor {
   partial = false;
   readonly #inner: EntryCursor;
   readonly #storeId: number;
+  readonly #movesValues: boolean;
   readonly #values: SegmentWriter;
   readonly #segments: Segments;
-  readonly #moved = new Uint8Array(3 + MAX_RIDE_ON_BYTES + VALUE_REFERENCE_BYTES);
+  /** What rides on is at most a key. */
+  readonly #moved = new Uint8Array(3 + MAX_KEY_BYTES + VALUE_REFERENCE_BYTES);
 
   readonly #options: MovingOptions;
 
@@ -52,6 +55,7 @@ export class MovingCursor implements EntryCursor {
   ) {
     this.#inner = inner;
     this.#storeId = storeId;
+    this.#movesValues = movesValues(storeId);
     this.#values = values;
     this.#segments = segments;
     this.#options = options;
@@ -108,7 +112,7 @@ export class MovingCursor implements EntryCursor {
     this.removed = inner.removed;
     this.partial = inner.removed && inner.partial === true;
     if (inner.removed) return step;
-    if (mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
+    if (this.#movesValues && mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
       this.#move(inner.cellBytes, cellValueStart(inner.cellBytes, inner.cellStart), inner.cellEnd);
     }
     if (((this.cellBytes[this.cellStart] as number) & CELL_SEPARATE) !== 0) this.#refer();
@@ -154,8 +158,18 @@ export class MovingCursor implements EntryCursor {
   }
 }
 
+/**
+ * Rows of the engine's own stores stay whole, as their readers want them: they are shorter than an image. Those of prepared
+ * transactions may be longer than any, and are read whole wherever they are.
+ */
+function movesValues(storeId: number): boolean {
+  return storeId >= FIRST_USER_STORE_ID || storeId === PREPARED_STORE;
+}
+
 function mustMove(cell: Uint8Array, start: number, end: number): boolean {
   const flags = cell[start] as number;
   if ((flags & (CELL_SEPARATE | CELL_TOMBSTONE)) !== 0) return false;
-  return end - start > MAX_LEAF_CELL_BYTES || (flags & CELL_WANTS_SEPARATE) !== 0;
+  if ((flags & CELL_WANTS_SEPARATE) !== 0) return true;
+  // What rides on stays: where there is little else (a key that an index points at), a reference would not be shorter.
+  return end - start > MAX_LEAF_CELL_BYTES && end - cellValueStart(cell, start) > VALUE_REFERENCE_BYTES;
 }

@@ -208,10 +208,14 @@ export class IndexBuilder {
   }
 }
 
+/** Of the words for what went wrong: they stand in a row of the engine's, and functions of indexes throw what they like. */
+const MOST_PROBLEM_UNITS = 4000;
+
 function problemOf(error: Error): string {
   const { holder, key } = error instanceof SopError ? error.details : {};
   const keys = [key, holder].filter((one) => one !== undefined).map(show);
-  return keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
+  const problem = keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
+  return problem.length > MOST_PROBLEM_UNITS ? `${problem.slice(0, MOST_PROBLEM_UNITS)}...` : problem;
 }
 
 function show(key: unknown): string {

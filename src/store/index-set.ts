@@ -2,10 +2,9 @@
  * The indexes of one store, ready for use: which index keys an entry has. They are always made from the stored bytes of the
  * entry, never from what the caller handed in, so that what an update removes is what the insert added.
  */
-import { copyBytes } from '../base/bytes.ts';
 import { CorruptionError, InvalidKeyError, LimitExceededError, SopError } from '../base/errors.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
-import { CELL_RIDE_ON } from '../codec/cell.ts';
+import { encodeKeyCell, keyOfCell } from '../codec/cell.ts';
 import { IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject, type KeyField } from '../codec/key-spec.ts';
 import { isSameIndex, type StoredIndex, type StoredShape } from '../codec/store-definition.ts';
@@ -16,7 +15,6 @@ import { StoreDefinition } from './define-store.ts';
 import { isSeparate, StoreCodec } from './store-codec.ts';
 
 /** Bytes of a unique index's cell before the owner's key: flags, u16 length. */
-const OWNER_KEY_AT = 3;
 const EMPTY_CELL = Uint8Array.of(0);
 const NO_KEYS: readonly Uint8Array[] = [];
 
@@ -175,13 +173,7 @@ export class StoreIndex {
   /** What the index holds under a key of the entry. */
   cellOf(row: IndexedRow): Uint8Array {
     if (!this.stored.unique) return EMPTY_CELL;
-    const { keyBytes } = row;
-    const cell = new Uint8Array(OWNER_KEY_AT + keyBytes.length);
-    cell[0] = CELL_RIDE_ON;
-    cell[1] = keyBytes.length;
-    cell[2] = keyBytes.length >>> 8;
-    cell.set(keyBytes, OWNER_KEY_AT);
-    return cell;
+    return encodeKeyCell(row.keyBytes);
   }
 
   get #name(): string {
@@ -195,12 +187,9 @@ export class StoreIndex {
 
 /** The owner's key in a cell of a unique index. */
 export function ownerKeyIn(cell: Uint8Array, start: number, end: number): Uint8Array {
-  const keyStart = start + OWNER_KEY_AT;
-  const length = keyStart <= end ? (cell[start + 1] as number) | ((cell[start + 2] as number) << 8) : 0;
-  if (cell[start] !== CELL_RIDE_ON || keyStart + length !== end) {
-    throw new CorruptionError('an entry of a unique index does not name a key');
-  }
-  return copyBytes(cell, keyStart, end);
+  const key = keyOfCell(cell, start, end);
+  if (key === undefined) throw new CorruptionError('an entry of a unique index does not name a key');
+  return key;
 }
 
 export class IndexSet {

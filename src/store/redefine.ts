@@ -11,7 +11,15 @@
  */
 import { assert } from '../base/assert.ts';
 import { copyBytes, keySuccessor } from '../base/bytes.ts';
-import { AbortedError, DuplicateKeyError, InvalidArgumentError, SopError, UniqueIndexError } from '../base/errors.ts';
+import {
+  AbortedError,
+  CorruptionError,
+  DuplicateKeyError,
+  InvalidArgumentError,
+  SopError,
+  UniqueIndexError,
+} from '../base/errors.ts';
+import { encodeKeyCell, keyOfCell } from '../codec/cell.ts';
 import type { Env } from '../env/env.ts';
 import { AT, MISS } from '../node/entry-cursor.ts';
 import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
@@ -138,7 +146,10 @@ export class Redefinition {
     const isAdded = await patiently(newStore, newKey, (found) =>
       newStore.finishAdd(found, newKey, newKey.length, newCell, newCell.length),
     );
-    if (isAdded) etx.put(mapId, key, 0, key.length, withFlags(newKey), 0, newKey.length + 1, undefined);
+    if (isAdded) {
+      const target = encodeKeyCell(newKey);
+      etx.put(mapId, key, 0, key.length, target, 0, target.length, undefined);
+    }
     return isAdded;
   }
 
@@ -225,12 +236,6 @@ async function entryOf(store: StoreCore, key: Uint8Array, cell: Uint8Array): Pro
   return { key: decoded, value, version: 0 };
 }
 
-function withFlags(key: Uint8Array): Uint8Array {
-  const cell = new Uint8Array(key.length + 1);
-  cell.set(key, 1);
-  return cell;
-}
-
 async function changedKeys(core: TransactionCore, { changesId }: RedefinitionStores) {
   const cursor = core.engine.cursor(changesId);
   cursor.waits = false;
@@ -252,7 +257,9 @@ async function changedKeys(core: TransactionCore, { changesId }: RedefinitionSto
 async function takeBack({ oldStore, newStore, mapId }: RedefinitionStores, key: Uint8Array): Promise<void> {
   const cell = await cellUnder(oldStore, mapId, key);
   if (cell === undefined) return;
-  const newKey = cell.subarray(1);
+  // As a value, not riding on, builds before 2026-11-23 wrote it.
+  const newKey = cell[0] === 0 ? cell.subarray(1) : keyOfCell(cell, 0, cell.length);
+  if (newKey === undefined) throw new CorruptionError('the map of a redefinition names no key');
   await patiently(newStore, newKey, (found) => newStore.finishRemove(found, newKey, newKey.length));
   oldStore.etx.remove(mapId, key, 0, key.length, true);
 }

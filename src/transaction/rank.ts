@@ -57,7 +57,7 @@ export function seekRankOver(
   let before = 0;
   let from: Uint8Array | undefined;
   while (low < high) {
-    const middle = (low + high) >>> 1;
+    const middle = Math.floor((low + high) / 2);
     at.seekRank(middle);
     const key = at.keyBytes.slice(at.keyStart, at.keyEnd);
     const count = countBefore(key);

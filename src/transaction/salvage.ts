@@ -329,7 +329,7 @@ class Salvage {
   #put(tx: EngineTransaction, storeId: number, key: Uint8Array, cell: Uint8Array): boolean {
     try {
       const own = ((cell[0] as number) & CELL_SEPARATE) === 0 ? cell : this.#fetch(tx, storeId, key, cell);
-      if (storeId === CATALOG_STORE) this.#learnName(cell);
+      if (storeId === CATALOG_STORE) this.#learnName(own);
       tx.put(storeId, key, 0, key.length, own, 0, own.length, undefined);
       return true;
     } catch (error) {

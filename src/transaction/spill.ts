@@ -11,6 +11,7 @@ import { AT, type EntryCursor, MISS } from '../node/entry-cursor.ts';
 import { MovingCursor } from '../storage/cell-mover.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
 import type { FoundEntry } from '../storage/run.ts';
+import { fewLayers } from '../storage/run-layers.ts';
 import { SEGMENT_RUN, type SegmentFactory, SegmentWriter } from '../storage/segment-writer.ts';
 import { type RunContext, TreeRun } from '../storage/tree-run.ts';
 import { PENDING_NUMBER, type WriteBuffer } from '../storage/write-buffer.ts';
@@ -119,10 +120,9 @@ export class StoreSpill {
       const [from, to] = this.#groupToMerge(count);
       if (to - from < 2) return;
       const group = this.#spilled.slice(from, to);
-      const cursor = new LayeredCursor(
-        group.map((one) => ({ cursor: one.run.cursor(), snapshot: PENDING_NUMBER })),
-        { showRemoved: true },
-      );
+      // While there are savepoints runs are not merged: any number may have come together.
+      const layers = fewLayers(group.map((one) => ({ cursor: one.run.cursor(), snapshot: PENDING_NUMBER })));
+      const cursor = new LayeredCursor(layers, { showRemoved: true });
       const merged = this.#write(cursor);
       this.#spilled.splice(from, to - from, ...(merged === undefined ? [] : [merged]));
       for (const one of group) this.#dropLater(one);

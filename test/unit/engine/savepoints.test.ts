@@ -54,6 +54,20 @@ it('a spill after a savepoint is undone, one before it is not', async () => {
   await engine.close();
 });
 
+it('more spills behind a savepoint than a cursor has layers are merged by the commit', async () => {
+  const engine = await openSmall();
+  const tx = engine.begin('write');
+  tx.savepoint();
+  for (let i = 0; i < 40; i++) {
+    put(tx, 'again', `value ${i}`);
+    fill(tx, String.fromCharCode(97 + (i % 26)), 60);
+  }
+  await tx.commit();
+  expect(keysOf(engine.begin('read'))).toHaveLength(26 * 60 + 1);
+  expect(getText(engine.begin('read'), 'again')).toBe('value 39');
+  await engine.close();
+});
+
 it('many spills between savepoints are each undone by themselves', async () => {
   const engine = await openSmall();
   const tx = engine.begin('write');
