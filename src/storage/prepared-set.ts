@@ -14,10 +14,11 @@
  */
 import { compareKeys, copyBytes, readU32, readU48, writeU48 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
+import { CELL_SEPARATE } from '../codec/cell.ts';
 import { BATCH_HEADER_BYTES } from '../log/batch.ts';
 import { BatchCursor } from '../log/batch-cursor.ts';
-import { RECORD_HEADER_BYTES, recordKeyLength, recordOp, recordWords } from '../log/record.ts';
-import { decodeHandle, HANDLE_BYTES, type SegmentNames } from '../node/handle.ts';
+import { OP_PUT, RECORD_HEADER_BYTES, recordKeyLength, recordOp, recordWords } from '../log/record.ts';
+import { decodeHandle, type Handle, HANDLE_BYTES, type SegmentNames } from '../node/handle.ts';
 import { decodeReclaim } from './reclaim.ts';
 
 const ROW_FIXED_BYTES = 7;
@@ -42,6 +43,11 @@ export function decodeDecision(bytes: Uint8Array, start: number, length: number)
   const verdict = length === DECISION_BYTES ? bytes[start + 14] : 0;
   if (verdict !== 1 && verdict !== 2) throw new CorruptionError('a decision in the log is malformed');
   return { writer: readU48(bytes, start), counter: readU48(bytes, start + 8), isCommit: verdict === 1 };
+}
+
+export interface PreparedVisitor {
+  run(storeId: number, root: Handle): void;
+  separate(storeId: number, bytes: Uint8Array, start: number, end: number): void;
 }
 
 export class PreparedTransaction {
@@ -89,6 +95,23 @@ export class PreparedTransaction {
     return this.#segments;
   }
 
+  /** The roots of its runs, and the cells of its records whose values are separate, which are valid during the call. */
+  visit(names: SegmentNames, visitor: PreparedVisitor): void {
+    const cursor = this.open();
+    while (cursor.nextSection()) {
+      const { storeId, bytes } = cursor;
+      forEachRecord(cursor, (op, _, keyEnd, cellLength) => {
+        const start = (keyEnd + 3) & ~3;
+        if (op !== OP_PUT || cellLength === 0 || ((bytes[start] as number) & CELL_SEPARATE) === 0) return;
+        visitor.separate(storeId, bytes, start, start + cellLength);
+      });
+    }
+    while (cursor.nextRun()) {
+      if (cursor.runLength < HANDLE_BYTES) refuseRun();
+      visitor.run(cursor.runStoreId, decodeHandle(cursor.bytes, cursor.runStart, names));
+    }
+  }
+
   isUndecidedAt(number: number): boolean {
     return this.number <= number && (this.decidedAt === 0 || this.decidedAt > number);
   }
@@ -103,8 +126,12 @@ function findSegments(cursor: BatchCursor, names: SegmentNames): { runs: number[
   return { runs, values: decodeReclaim(names, bytes, payloadStart + 8, listLength) };
 }
 
+function refuseRun(): never {
+  throw new CorruptionError('the descriptor of a run is malformed');
+}
+
 function runSegment(cursor: BatchCursor, names: SegmentNames): number {
-  if (cursor.runLength < HANDLE_BYTES) throw new CorruptionError('the descriptor of a run is malformed');
+  if (cursor.runLength < HANDLE_BYTES) refuseRun();
   return decodeHandle(cursor.bytes, cursor.runStart, names).segment;
 }
 

@@ -1,10 +1,13 @@
 /**
  * Walking a whole database as a snapshot sees it, and every pinned root, and naming every broken invariant: every tree of the forest, image by
- * image; every separate value against its checksum; every segment a tree names against its row; runs not merged yet.
+ * image; every separate value against its checksum; every segment a tree names against its row; what no checkpoint has merged yet, and what
+ * waits for a decision: its runs and its separate values (the rest was checked when the log was read).
  *
- * What several roots share is walked once. The walk changes nothing and goes on after damage. Invariant numbers are those of ARCHITECTURE.md.
+ * What several roots share is walked once. The walk changes nothing and goes on after damage. Only damage is a problem of the database:
+ * what a disk refuses to read, and what was reclaimed beside a reader, ends it. Invariant numbers are those of ARCHITECTURE.md.
  */
-import { AbortedError, SopError } from '../base/errors.ts';
+import { AbortedError, CorruptionError } from '../base/errors.ts';
+import { CELL_SEPARATE } from '../codec/cell.ts';
 import type { Env } from '../env/env.ts';
 import { AT } from '../node/entry-cursor.ts';
 import { decodeHandle, type Handle } from '../node/handle.ts';
@@ -12,7 +15,9 @@ import type { ImageCache } from '../node/image-cache.ts';
 import { CheckBuffers, type CheckResult, checkTree } from '../tree/tree-check.ts';
 import { Tree } from '../tree/tree.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
+import type { MemoryTable } from './memory-table.ts';
 import type { KeptRoot } from './pinned-roots.ts';
+import type { PreparedTransaction } from './prepared-set.ts';
 import type { Segments } from './segments.ts';
 import type { SnapshotReader } from './snapshot-reader.ts';
 import { SEGMENT_KEY_BYTES, segmentOfKey } from './space.ts';
@@ -32,6 +37,10 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
   /** Roots that pins keep. */
   readonly pinned: readonly KeptRoot[];
+  /** Those that wait for a decision now; asked again, since one may end in the middle of it. */
+  readonly prepared: () => readonly PreparedTransaction[];
+  /** Throws where there is no going on. */
+  readonly mustGoOn: () => void;
 }
 
 export interface Problem {
@@ -85,11 +94,8 @@ class Verifier {
   async run(): Promise<Report> {
     const { view } = this.#options;
     const stores = await this.#checkRoot(view.root);
-    for (const table of view.tables) {
-      for (const run of table.allRuns()) await this.#check(run.storeId, (run as TreeRun).tree.root, true);
-    }
-    // What no checkpoint has merged yet was checked when the log was read; it counts all the same.
-    for (const table of view.tables) this.#entries += table.records;
+    for (const table of view.tables) await this.#checkTable(table);
+    for (const one of this.#options.prepared()) await this.#checkPrepared(one);
     for (const { view: pinned } of this.#options.pinned) await this.#checkRoot(pinned.root);
     return {
       ok: this.#problems.length === 0,
@@ -147,6 +153,34 @@ class Verifier {
     return stores;
   }
 
+  async #checkTable(table: MemoryTable): Promise<void> {
+    for (const run of table.allRuns()) await this.#check(run.storeId, (run as TreeRun).tree.root, true);
+    this.#entries += table.records;
+    for (const storeId of table.stores()) {
+      const cursor = table.store(storeId)?.cursor(this.#options.snapshot);
+      let until = this.#sliceEnd();
+      for (let step = cursor?.first(); cursor !== undefined && step === AT; step = cursor.next()) {
+        if (cursor.removed || cursor.partial) continue;
+        const { cellBytes, cellStart, cellEnd } = cursor;
+        if (((cellBytes[cellStart] as number) & CELL_SEPARATE) === 0) continue;
+        this.#checkValue(storeId, cellBytes, cellStart, cellEnd, false);
+        if (this.#options.env.clock.monotonicMs() >= until) until = await this.#rest();
+      }
+    }
+  }
+
+  async #checkPrepared(one: PreparedTransaction): Promise<void> {
+    const before = this.#problems.length;
+    const runs: [number, Handle][] = [];
+    one.visit(this.#options.cache.names, {
+      run: (storeId, root) => runs.push([storeId, root]),
+      separate: (storeId, bytes, start, end) => this.#checkValue(storeId, bytes, start, end, false),
+    });
+    for (const [storeId, root] of runs) await this.#check(storeId, root, true);
+    // Decided meanwhile: its files may be gone.
+    if (!this.#options.prepared().includes(one)) this.#problems.length = before;
+  }
+
   async #checkStore(storeId: number, handle: Handle): Promise<void> {
     const before = this.#entries;
     const result = await this.#check(storeId, handle, false);
@@ -155,7 +189,7 @@ class Verifier {
   }
 
   async #check(storeId: number, root: Handle, tombstones: boolean): Promise<CheckResult> {
-    const { cache, env, signal } = this.#options;
+    const { cache, env } = this.#options;
     const work = checkTree({
       cache,
       storeId,
@@ -179,16 +213,26 @@ class Verifier {
           store: storeId,
         }),
     });
-    let until = env.clock.monotonicMs() + SLICE_MS;
+    let until = this.#sliceEnd();
     for (;;) {
       const { done, value } = work.next();
       if (done === true) return value;
       if (value !== undefined) await value.load();
-      if (env.clock.monotonicMs() < until) continue;
-      await new Promise<void>((resolve) => env.timers.nextTurn(resolve));
-      until = env.clock.monotonicMs() + SLICE_MS;
-      if (signal?.aborted === true) throw aborted(signal);
+      if (env.clock.monotonicMs() >= until) until = await this.#rest();
     }
+  }
+
+  #sliceEnd(): number {
+    return this.#options.env.clock.monotonicMs() + SLICE_MS;
+  }
+
+  /** Others have their turn. Answers when they have it again. */
+  async #rest(): Promise<number> {
+    const { env, signal, mustGoOn } = this.#options;
+    await new Promise<void>((resolve) => env.timers.nextTurn(resolve));
+    if (signal?.aborted === true) throw aborted(signal);
+    mustGoOn();
+    return this.#sliceEnd();
   }
 
   #checkValue(storeId: number, bytes: Uint8Array, start: number, end: number, needsRow: boolean): void {
@@ -199,7 +243,7 @@ class Verifier {
       this.#values++;
       this.#bytes += readValueSync(segments, bytes, start, end).length;
     } catch (error) {
-      if (!(error instanceof SopError)) throw error;
+      if (!(error instanceof CorruptionError)) throw error;
       const { file, offset } = error.details as { file?: string; offset?: number };
       this.#add({
         invariant: 'separate values are whole and where their references say',

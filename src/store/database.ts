@@ -30,6 +30,7 @@ import { checkStoreName, StoreDefinition } from './define-store.ts';
 import type { DatabaseStats } from './database-stats.ts';
 import type { DatabaseEvents, EventName } from './events.ts';
 import { checkIndexes } from './index-check.ts';
+import { checkRows } from './row-check.ts';
 import { describeEntry, listEntries, storeNames, type StoreDescription, type StoreInfo } from './listing.ts';
 import type { MetricLabels, MetricValue } from './metrics.ts';
 import {
@@ -419,15 +420,19 @@ export class Database implements AsyncDisposable {
     return this.#watch.events.on(name, listener);
   }
 
-  /** Walks the whole database and names every broken invariant. It runs beside everything else. */
+  /**
+   * Walks the whole database and names every broken invariant. It runs beside everything else. What is no damage ends it:
+   * `SnapshotTooOldError` in a read-only opening beside a writer who reclaimed what it saw (open again), `IoError`, `AbortedError`.
+   */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#mustBeOpen();
     const report = await this.#engine.verify(options);
     // Damage below would only be met again.
     if (!report.ok) return { ...report, indexes: 0 };
+    const rows = await this.#inside('read', checkRows);
+    if (rows.length > 0) return { ...report, ok: false, problems: rows, indexes: 0 };
     const check = await this.#inside('read', (core) => checkIndexes(core, this.#catalog, options.signal));
-    const problems = [...report.problems, ...check.problems];
-    return { ...report, ok: problems.length === 0, problems, indexes: check.indexes };
+    return { ...report, ok: check.problems.length === 0, ...check };
   }
 
   /** Moves recent changes into the trees now. It happens by itself; there is no need to call this. */

@@ -608,22 +608,26 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     options: { onProgress?: (progress: VerifyProgress) => void; signal?: AbortSignal } = {},
   ): Promise<VerifyReport> {
     this.mustBeUsable();
-    const transaction = this.begin('read');
+    // No transaction: limits of time are for those of users.
+    const { state } = this;
+    const view = state.views.acquire();
     const pinned = this.pinnedRoots.list();
     for (const kept of pinned) this.pinnedRoots.use(kept);
     try {
       return await verifyDatabase({
         pinned,
         env: this.env,
-        view: transaction.view,
-        snapshot: transaction.snapshot,
+        view,
+        snapshot: state.durable,
+        prepared: () => state.prepared.undecided,
+        mustGoOn: () => this.mustBeUsable(),
         cache: this.cache,
         segments: this.segments,
         reader: this.reader,
         ...options,
       });
     } finally {
-      transaction.rollback();
+      if (state.views.release(view)) state.viewReleased(view);
       for (const { view } of pinned) if (this.pinnedRoots.release(view)) this.reclaim();
     }
   }
