@@ -112,11 +112,19 @@ export class MovingCursor implements EntryCursor {
     this.removed = inner.removed;
     this.partial = inner.removed && inner.partial === true;
     if (inner.removed) return step;
-    if (this.#movesValues && mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
+    if (this.mustMove(inner.cellBytes, inner.cellStart, inner.cellEnd)) {
       this.#move(inner.cellBytes, cellValueStart(inner.cellBytes, inner.cellStart), inner.cellEnd);
     }
     if (((this.cellBytes[this.cellStart] as number) & CELL_SEPARATE) !== 0) this.#refer();
     return step;
+  }
+
+  mustMove(cell: Uint8Array, start: number, end: number): boolean {
+    const flags = cell[start] as number;
+    if (!this.#movesValues || (flags & (CELL_SEPARATE | CELL_TOMBSTONE)) !== 0) return false;
+    if ((flags & CELL_WANTS_SEPARATE) !== 0) return true;
+    // What rides on stays: where there is little else (a key that an index points at), a reference would not be shorter.
+    return end - start > MAX_LEAF_CELL_BYTES && end - cellValueStart(cell, start) > VALUE_REFERENCE_BYTES;
   }
 
   #refer(): void {
@@ -164,12 +172,4 @@ export class MovingCursor implements EntryCursor {
  */
 function movesValues(storeId: number): boolean {
   return storeId >= FIRST_USER_STORE_ID || storeId === PREPARED_STORE;
-}
-
-function mustMove(cell: Uint8Array, start: number, end: number): boolean {
-  const flags = cell[start] as number;
-  if ((flags & (CELL_SEPARATE | CELL_TOMBSTONE)) !== 0) return false;
-  if ((flags & CELL_WANTS_SEPARATE) !== 0) return true;
-  // What rides on stays: where there is little else (a key that an index points at), a reference would not be shorter.
-  return end - start > MAX_LEAF_CELL_BYTES && end - cellValueStart(cell, start) > VALUE_REFERENCE_BYTES;
 }

@@ -1,5 +1,8 @@
 /** Planted mistakes in tables, trees, values and space. */
+import { MAX_LEAF_CELL_BYTES } from '../../src/base/limits.ts';
+import { CELL_SEPARATE, CELL_TOMBSTONE } from '../../src/codec/cell.ts';
 import { ImageBuilder } from '../../src/node/image-builder.ts';
+import { MovingCursor } from '../../src/storage/cell-mover.ts';
 import { Checkpoint } from '../../src/storage/checkpoint.ts';
 import { DatabaseState } from '../../src/storage/database-state.ts';
 import { MemoryTable } from '../../src/storage/memory-table.ts';
@@ -77,6 +80,17 @@ export const STORAGE_BUGS: readonly PlantedBug[] = [
           original.apply(this, args);
         };
       }),
+  },
+  {
+    name: "a checkpoint moves what is long out of rows of the engine's own stores, and out of cells that hold keys",
+    lane: 'mixed',
+    plant: (undo) =>
+      undo.method(
+        MovingCursor.prototype,
+        'mustMove',
+        () => (cell: Uint8Array, start: number, end: number) =>
+          ((cell[start] as number) & (CELL_SEPARATE | CELL_TOMBSTONE)) === 0 && end - start > MAX_LEAF_CELL_BYTES,
+      ),
   },
 ];
 

@@ -257,7 +257,7 @@ export function drawRange({ op, family }: Context): Ranged {
   const isReverse = c % 3 === 0;
   if (c % 5 === 0) return { options: {}, holds: () => true, isReverse };
   if (c % 5 === 1 && family.isComposite) {
-    const region = regionOf(from);
+    const region = regionOf(family, from);
     return { options: { prefix: region.prefix }, holds: (k) => k >= region.from && k < region.to, isReverse };
   }
   const isOpen = c % 7 === 0;

@@ -29,6 +29,8 @@ export interface Family {
   readonly hasHits: boolean;
   readonly hasStatus: boolean;
   readonly isIndexed: boolean;
+  /** Keys, and the row of the catalog, that are longer than what stays in a leaf where it is no key. */
+  readonly isLong: boolean;
   /** Under each of its names, and in each of the shapes it is given by and by. */
   readonly definitions: Readonly<Record<string, StoreDefinition<unknown, unknown, string, unknown>>>;
 }
@@ -61,10 +63,25 @@ function family(name: string, define: (name: string) => unknown, traits: Partial
     hasHits: false,
     hasStatus: false,
     isIndexed: false,
+    isLong: false,
     ...traits,
     definitions: { [name]: any(define(name)), [`${name}2`]: any(define(`${name}2`)) },
   };
 }
+
+const indexed = { keySchema: type<Omit<Composite, 'hits'>>(), value: type<Stored>(), key, rideOn: ['status'] } as const;
+
+const INDEXES = {
+  byStatus: [{ field: 'status', order: 'desc' }, 'id'],
+  byMail: { fields: ['mail'], unique: true },
+  byTag: { of: (_: unknown, value: Stored) => value.tags ?? [], many: true, version: 1 },
+} as const;
+
+/** Of fields that no entry has: they make the definition long, and nothing else. */
+const IDLE_INDEXES = Object.fromEntries(
+  Array.from({ length: 20 }, (_, i) => [`of a field that no entry has, ${i}`.padEnd(100), [`absent${i}`]]),
+) as unknown as Readonly<Record<string, readonly 'mail'[]>>;
+const LONG_REGION = '~'.repeat(2300);
 
 export const FAMILIES: readonly Family[] = [
   family('plain', (name) => defineStore<string, Stored>(name)),
@@ -76,22 +93,11 @@ export const FAMILIES: readonly Family[] = [
   ),
   family('counts', (name) => defineStore<string, number>(name, { counter: true }), { isCounter: true }),
   family('apart', (name) => defineStore<string, Stored>(name, { values: 'separate' })),
-  family(
-    'orders',
-    (name) =>
-      defineStore(name, {
-        keySchema: type<Omit<Composite, 'hits'>>(),
-        value: type<Stored>(),
-        key,
-        rideOn: ['status'],
-        indexes: {
-          byStatus: [{ field: 'status', order: 'desc' }, 'id'],
-          byMail: { fields: ['mail'], unique: true },
-          byTag: { of: (_: unknown, value: Stored) => value.tags ?? [], many: true, version: 1 },
-        },
-      }),
-    { isComposite: true, hasStatus: true, isIndexed: true },
-  ),
+  family('orders', (name) => defineStore(name, { ...indexed, indexes: INDEXES }), {
+    isComposite: true,
+    hasStatus: true,
+    isIndexed: true,
+  }),
   family('bag', (name) => defineStore<string, Stored>(name, { unique: false }), { isBag: true }),
   family(
     'bags',
@@ -104,17 +110,30 @@ export const FAMILIES: readonly Family[] = [
       }),
     { isBag: true, isComposite: true, hasStatus: true },
   ),
+  family('long', (name) => defineStore(name, { ...indexed, indexes: { ...IDLE_INDEXES, ...INDEXES } }), {
+    isComposite: true,
+    hasStatus: true,
+    isIndexed: true,
+    isLong: true,
+  }),
 ];
 
 export function toKey(family: Family, k: number, ride: Ride = {}): object {
   // Of what type it is the compiler need not know.
   if (!family.isComposite) return `k${String(k).padStart(3, '0')}` as unknown as object;
-  return { region: `r${Math.floor(k / IDS)}`, id: IDS - 1 - (k % IDS), ...ride };
+  return { region: regionName(family, Math.floor(k / IDS)), id: IDS - 1 - (k % IDS), ...ride };
 }
 
-export function regionOf(k: number): { readonly from: number; readonly to: number; readonly prefix: object } {
+function regionName({ isLong }: Family, region: number): string {
+  return `r${region}${isLong ? LONG_REGION : ''}`;
+}
+
+export function regionOf(
+  family: Family,
+  k: number,
+): { readonly from: number; readonly to: number; readonly prefix: object } {
   const region = Math.floor(k / IDS);
-  return { from: region * IDS, to: (region + 1) * IDS, prefix: { region: `r${region}` } };
+  return { from: region * IDS, to: (region + 1) * IDS, prefix: { region: regionName(family, region) } };
 }
 
 export function idOf(k: number): number {
@@ -125,7 +144,7 @@ export function idOf(k: number): number {
 export function showKey(family: Family, found: unknown): string {
   if (!family.isComposite) return String(Number((found as string).slice(1)));
   const { region, id, status, hits } = found as Composite;
-  return showRide(Number(region.slice(1)) * IDS + IDS - 1 - id, { status, hits });
+  return showRide(Number(region[1]) * IDS + IDS - 1 - id, { status, hits });
 }
 
 export function showRide(k: number, { status, hits }: Ride): string {
