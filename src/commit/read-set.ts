@@ -5,7 +5,7 @@
  * range that spans them: the set may then refuse a commit that it need not have refused (said so in the error), never
  * the other way round.
  */
-import { compareBytes } from '../base/bytes.ts';
+import { compareBytes, equalBytes } from '../base/bytes.ts';
 
 export const MAX_EXACT_READS = 65_536;
 
@@ -146,14 +146,22 @@ export class ReadSet {
     return reads;
   }
 
+  /** Of one row several things may be expected; then all of them have to hold. */
   expectRow(row: ExpectedRow): void {
-    for (const known of this.rows) {
-      if (
-        known.storeId === row.storeId &&
-        compareBytes(known.key, 0, known.key.length, row.key, 0, row.key.length) === 0
-      )
-        return;
-    }
+    for (const known of this.rows) if (isSameExpectation(known, row)) return;
     this.rows.push(row);
   }
+}
+
+function isSameExpectation(a: ExpectedRow, b: ExpectedRow): boolean {
+  return (
+    a.storeId === b.storeId &&
+    equalBytes(a.key, b.key) &&
+    isSameCell(a.expected, b.expected) &&
+    isSameCell(a.orEqual, b.orEqual)
+  );
+}
+
+function isSameCell(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && equalBytes(a, b));
 }

@@ -621,9 +621,14 @@ export class TransactionCore implements StoreHost {
     this.engine.expectRow(CATALOG_STORE, entry.nameBytes, entry.row);
   }
 
+  /**
+   * A name that is taken. Also where something is expected of it: that may have been left behind by what a rollback to a savepoint
+   * undid, and allow a store that is not this one.
+   */
   #expectAbsent(entry: CatalogEntry, orEqual: Uint8Array | undefined): void {
     const { name } = entry.stored;
-    if (!this.#expectsAnew(name)) return;
+    if (this.#own?.has(name)) return;
+    this.#expectsAnew(name);
     this.engine.expectRow(CATALOG_STORE, entry.nameBytes, undefined, orEqual);
   }
 

@@ -225,6 +225,65 @@ export function savepointsContract(open: OpenSubject): void {
       });
     });
 
+    // An expectation that a creation left behind (absent, or this very store) was taken for one of whatever came next under the
+    // name: the store that somebody had created and filled meanwhile was overwritten.
+    describe('a name that others took while it was free is not overwritten', () => {
+      const one = defineStore<string, string>('taken');
+      const another = defineStore<string, string>('taken', { values: 'separate' });
+      const again: Readonly<Record<string, (tx: Transaction) => void>> = {
+        'by a store of another shape': (tx) => void tx.store(another).put('x', 'of a'),
+        'by a store of another shape after one of the same': (tx) => {
+          const place = tx.savepoint();
+          tx.store(one);
+          tx.rollbackTo(place);
+          tx.store(another).put('x', 'of a');
+        },
+        'by a renamed store': (tx) => tx.rename('others', 'taken'),
+      };
+      for (const [how, work] of Object.entries(again)) {
+        for (const isSeen of [false, true]) {
+          test(`${how}, ${isSeen ? 'met before it was rolled back' : 'created beside it'}`, async () => {
+            const { db } = await subject();
+            await db.write((tx) => void tx.store(others).put(1, 'one'));
+            const a = await db.begin('write');
+            const b = await db.begin('write');
+            b.store(one).put('k', 'of b');
+            if (isSeen) await b.commit();
+            const place = a.savepoint();
+            a.store(one);
+            a.rollbackTo(place);
+            const isRefused = await Promise.resolve()
+              .then(() => work(a))
+              .then(() => (isSeen ? undefined : b.commit()))
+              .then(() => a.commit())
+              .then(
+                () => false,
+                (error: unknown) => error instanceof ConflictError,
+              );
+            expect(isRefused).toBe(true);
+            await a.rollback();
+            await b.commit().catch(() => {});
+            expect(await db.read((tx) => tx.store(one).get('k'))).toBe('of b');
+            expect(await db.read((tx) => tx.store(others).get(1))).toBe('one');
+          });
+        }
+      }
+
+      test('the same store created again after it is one with what others created', async () => {
+        const { db } = await subject();
+        const a = await db.begin('write');
+        const b = await db.begin('write');
+        const place = a.savepoint();
+        a.store(one).put('never', 'never');
+        a.rollbackTo(place);
+        b.store(one).put('k', 'of b');
+        a.store(one).put('x', 'of a');
+        await b.commit();
+        await a.commit();
+        expect(await db.read((tx) => tx.store(one).range().toArray())).toMatchObject([{ key: 'k' }, { key: 'x' }]);
+      });
+    });
+
     test('is refused where it makes no sense', async () => {
       const { db } = await subject();
       const tx = await db.begin('write');
