@@ -16,6 +16,7 @@ import {
   decodeStoreDefinition,
   encodeStoreDefinition,
   type StoredDefinition,
+  type StoredIndex,
   type StoredShape,
 } from '../codec/store-definition.ts';
 import { AT } from '../node/entry-cursor.ts';
@@ -54,8 +55,6 @@ interface Proposal {
   users: number;
 }
 
-/** Functions remembered for a store: a program that changes an index has a handful of versions. */
-const MOST_FUNCTIONS = 64;
 /** Rows remembered; beyond that all are forgotten, and read again when used. */
 const MOST_KNOWN = 20_000;
 
@@ -94,8 +93,8 @@ export class Catalog {
   #changing = 0;
   /** Number of the last transaction that dropped or renamed something. */
   #changedAt = 0;
-  /** Indexes made by functions that the program has shown in any definition so far, by the name of their store. */
-  readonly #functions = new Map<string, readonly IndexDefinition[]>();
+  /** What makes indexes of functions, by the index's id: of the definition that opened the store last. */
+  readonly #functions = new Map<number, IndexDefinition>();
   readonly #seenDefinitions = new WeakSet<AnyDefinition>();
   /** Stores that this program redefines just now. */
   readonly #redefined = new Map<string, { readonly isHeld: boolean }>();
@@ -225,39 +224,49 @@ export class Catalog {
 
   /** The store with one of its indexes under a new id. */
   withNewIndex(entry: CatalogEntry, name: string): CatalogEntry {
-    const indexes = entry.stored.indexes.map((index) =>
-      index.name === name ? { ...index, id: this.#engine.newStoreId() } : index,
-    );
+    const indexes = entry.stored.indexes.map((index) => (index.name === name ? this.#anew(index) : index));
     return this.newEntry({ ...entry.stored, indexes });
   }
 
-  /** A definition with indexes was used. */
-  definitionUsed(definition: AnyDefinition): void {
-    if (this.#seenDefinitions.has(definition)) return;
+  #anew(index: StoredIndex): StoredIndex {
+    const id = this.#engine.newStoreId();
+    const made = this.#functions.get(index.id);
+    if (made !== undefined) this.#functions.set(id, made);
+    return { ...index, id };
+  }
+
+  /**
+   * A definition with indexes was used for this store. Its functions are known by the ids of the indexes: another store of the name,
+   * or the same one redefined, has others, though they be called and numbered alike.
+   */
+  definitionUsed(definition: AnyDefinition, { stored }: CatalogEntry): void {
+    let isNews = !this.#seenDefinitions.has(definition);
     this.#seenDefinitions.add(definition);
-    const { name } = definition;
-    const known = this.#functions.get(name) ?? [];
-    const stored = known.map((one) => toStoredIndex(one, 0));
-    const news = definition.indexes.filter((one) => one.of !== undefined && findSame(stored, one) === undefined);
-    if (news.length > 0) this.#functions.set(name, [...known, ...news].slice(-MOST_FUNCTIONS));
-    this.onIndexWork?.(name);
+    for (const one of definition.indexes) {
+      const same = one.of === undefined ? undefined : findSame(stored.indexes, one);
+      if (same === undefined) continue;
+      isNews ||= !this.#functions.has(same.id);
+      this.#functions.set(same.id, one);
+    }
+    if (isNews) this.onIndexWork?.(stored.name);
   }
 
-  /** What is needed to build any index of this store that the program has ever named. */
-  functionsOf(name: string): readonly IndexDefinition[] | undefined {
-    return this.#functions.get(name);
+  /** What is needed to build those indexes of a store whose functions the program has shown. */
+  functionsOf({ stored, indexes }: CatalogEntry): readonly IndexDefinition[] {
+    const known = stored.indexes.flatMap(({ id }) => this.#functions.get(id) ?? []);
+    const last = indexes?.definitions;
+    // The same list again where it can be: what was made with it is then used again.
+    return last?.length === known.length && known.every((one, i) => one === last[i]) ? last : known;
   }
 
-  /** A transaction that changed the indexes of a store has committed. */
+  /** These indexes are no more. */
+  forgetFunctions(ids: readonly number[]): void {
+    for (const id of ids) this.#functions.delete(id);
+  }
+
+  /** A transaction that changed the indexes of a store has committed, or the store with its indexes goes by another name. */
   indexesChanged(name: string): void {
     this.onIndexWork?.(name);
-  }
-
-  /** A store with indexes goes by another name. */
-  indexesRenamed(from: string, to: string): void {
-    const known = this.#functions.get(from);
-    if (known !== undefined) this.#functions.set(to, known);
-    this.onIndexWork?.(to);
   }
 
   /** The store with a redefinition begun, under ids of its own. */

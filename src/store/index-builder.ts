@@ -121,7 +121,7 @@ export class IndexBuilder {
     try {
       const entry = core.tryFind(store);
       if (entry === undefined) return undefined;
-      for (const { stored, lacksFunction } of indexesFor(entry, this.#host.catalog.functionsOf(store))?.all ?? []) {
+      for (const { stored, lacksFunction } of indexesFor(entry, this.#host.catalog.functionsOf(entry))?.all ?? []) {
         if (lacksFunction || readIndexState(core.engine, stored.id)?.state !== 'building') continue;
         return { store, index: stored.name, id: stored.id, done: 0, total: 0, isReady: false };
       }

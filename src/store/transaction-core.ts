@@ -67,6 +67,8 @@ interface CatalogMark {
   readonly engine: EngineSavepoint;
   readonly own: ReadonlyMap<string, CatalogEntry | undefined> | undefined;
   readonly adopted: ReadonlyMap<string, CatalogEntry> | undefined;
+  /** Indexes dropped before it. */
+  readonly dropped: number;
 }
 
 /** A place in a transaction to come back to; see `Transaction.savepoint`. */
@@ -116,6 +118,7 @@ export class TransactionCore implements StoreHost {
   #itemOrigin: ItemOrigin | undefined;
   #itemSequence = 0;
   #changesCatalog = false;
+  #droppedIndexes: number[] | undefined;
   #endedByCaller = false;
   #participants: Participant[] | undefined;
   /** Which run of the same work this is, and what the one before it was lost to. */
@@ -250,16 +253,18 @@ export class TransactionCore implements StoreHost {
       engine: this.engine.savepoint(),
       own: this.#own && new Map(this.#own),
       adopted: this.#adopted && new Map(this.#adopted),
+      dropped: this.#droppedIndexes?.length ?? 0,
     });
   }
 
   rollbackTo(savepoint: Savepoint): void {
     this.mustBeOpen();
-    const { engine, own, adopted } = Savepoint.markOf(savepoint);
+    const { engine, own, adopted, dropped } = Savepoint.markOf(savepoint);
     this.engine.rollbackTo(engine);
     if (this.#own === undefined && this.#adopted === undefined) return;
     this.#own = own && new Map(own);
     this.#adopted = adopted && new Map(adopted);
+    if (this.#droppedIndexes !== undefined) this.#droppedIndexes.length = dropped;
     // Stores that were created or adopted since are no more, those that were dropped or renamed are back.
     for (const { core, definition } of this.#open) {
       const entry = this.#find(core.name);
@@ -283,7 +288,7 @@ export class TransactionCore implements StoreHost {
         this.#expect(found);
         throw new StoreMismatchError(`store '${name}': ${difference}`, { details: { store: name, difference } });
       }
-      if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition);
+      if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition, found);
       if (!hasIndexes(found.stored.indexes, definition.indexes)) return this.#openWithOtherIndexes(found, definition);
       found.matching = definition;
     }
@@ -299,7 +304,15 @@ export class TransactionCore implements StoreHost {
   }
 
   #changeIndexes(entry: CatalogEntry, definition: AnyDefinition): CatalogEntry {
-    return this.#replaceIndexes(entry, this.#catalog.withIndexesOf(entry, definition));
+    const altered = this.#replaceIndexes(entry, this.#catalog.withIndexesOf(entry, definition));
+    this.#usesOnCommit(definition, altered);
+    return altered;
+  }
+
+  /** Indexes with ids of this transaction's are there once it has committed. */
+  #usesOnCommit(definition: AnyDefinition, entry: CatalogEntry): void {
+    if (definition.indexes.length === 0) return;
+    this.engine.onCommit(() => this.#catalog.definitionUsed(definition, entry));
   }
 
   /** Gives an index a new store, to be built. */
@@ -327,6 +340,8 @@ export class TransactionCore implements StoreHost {
   }
 
   #dropIndex(id: number): void {
+    this.#droppedIndexes ??= [];
+    this.#droppedIndexes.push(id);
     removeIndexState(this.engine, id);
     this.#dropId(id);
   }
@@ -397,7 +412,7 @@ export class TransactionCore implements StoreHost {
     this.#putRow(switched, true);
     this.#own?.set(name, switched);
     this.#retire(name);
-    if (to.indexes.length > 0) this.#catalog.definitionUsed(to);
+    this.#usesOnCommit(to, switched);
   }
 
   /** Gives up a redefinition. Harmless where there is none. */
@@ -447,7 +462,7 @@ export class TransactionCore implements StoreHost {
     const found = this.#find(name);
     if (found === undefined) return undefined;
     this.#expect(found);
-    return this.#coreOf(found, undefined, this.#catalog.functionsOf(name));
+    return this.#coreOf(found, undefined, this.#catalog.functionsOf(found));
   }
 
   /** The catalog entry of a store; `StoreNotFoundError` where there is none. */
@@ -491,7 +506,7 @@ export class TransactionCore implements StoreHost {
     this.#own?.set(to, renamed);
     this.#retire(from);
     // One that is being built goes on under the new name.
-    if (renamed.stored.indexes.length > 0) this.engine.onCommit(() => this.#catalog.indexesRenamed(from, to));
+    if (renamed.stored.indexes.length > 0) this.engine.onCommit(() => this.#catalog.indexesChanged(to));
   }
 
   #find(name: string): CatalogEntry | undefined {
@@ -508,7 +523,6 @@ export class TransactionCore implements StoreHost {
 
   #openMissing(definition: AnyDefinition): StoreCore {
     const { name } = definition;
-    if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition);
     const core = (entry: CatalogEntry) => this.#coreOf(entry, definition);
     if (this.engine.kind !== 'write') {
       const stored = { ...toStoredShape(definition), id: NO_STORE, name, generation: 0 };
@@ -533,6 +547,7 @@ export class TransactionCore implements StoreHost {
     this.#expect(committed);
     this.#adopted ??= new Map();
     this.#adopted.set(name, committed);
+    if (definition.indexes.length > 0) this.#catalog.definitionUsed(definition, committed);
     return core(committed);
   }
 
@@ -550,6 +565,7 @@ export class TransactionCore implements StoreHost {
       this.#catalog.release(entry, true);
       if (this.#own?.get(definition.name) === entry) this.#catalog.remember(entry, number);
     });
+    this.#usesOnCommit(definition, entry);
     engine.onRollback(() => this.#catalog.release(entry, false));
     return entry;
   }
@@ -557,6 +573,7 @@ export class TransactionCore implements StoreHost {
   /** Creates a store under a name that this transaction has freed itself. */
   #recreate(definition: AnyDefinition): CatalogEntry {
     const entry = this.#catalog.newStore(definition);
+    this.#usesOnCommit(definition, entry);
     this.#putRow(entry, false);
     this.#own?.set(definition.name, entry);
     return entry;
@@ -660,7 +677,10 @@ export class TransactionCore implements StoreHost {
     if (this.#changesCatalog) return;
     this.#changesCatalog = true;
     this.#catalog.changeBegins();
-    this.engine.onCommit((number) => this.#catalog.changeEnds(number));
+    this.engine.onCommit((number) => {
+      this.#catalog.changeEnds(number);
+      this.#catalog.forgetFunctions(this.#droppedIndexes ?? []);
+    });
     this.engine.onRollback(() => this.#catalog.changeEnds());
   }
 }

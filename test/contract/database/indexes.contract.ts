@@ -357,5 +357,67 @@ export function indexesContract(open: OpenSubject): void {
       expect(await listed(db)).toEqual(FILLED);
       expect((await db.verify()).problems).toEqual([]);
     });
+
+    // Functions were remembered by the store's name, and the first one of a name and version was kept for ever: an index of another
+    // store under that name, or of the same one redefined, was built and verified with a function that was not its own.
+    describe('an index is made by the function of the definition that opened it last', () => {
+      type Made = { readonly a?: string; readonly b?: string };
+      const one = type<string>();
+      const value = type<Made>();
+      const plain = defineStore('s', { keySchema: one, value });
+      const byA = defineStore('s', { keySchema: one, value, indexes: { i: { of: (_, v) => v.a, version: 1 } } });
+      const byB = defineStore('s', { keySchema: one, value, indexes: { i: { of: (_, v) => v.b, version: 1 } } });
+      const found = async (db: Database, definition: typeof byA) =>
+        (await db.read((tx) => tx.store(definition).index('i').range().toArray())).map((entry) => entry.index);
+
+      test('in a store that was dropped and defined anew', async () => {
+        const { db } = await subject();
+        await db.write((tx) => tx.store(byA).put('x', { a: 'A' }));
+        await db.drop('s');
+        await db.write((tx) => {
+          tx.store(plain).put('p', { a: 'old', b: 'B1' });
+          tx.store(plain).put('q', { b: 'B2' });
+        });
+        await db.indexReady(byB, 'i');
+        await db.write((tx) => tx.store(byB).put('r', { b: 'B3' }));
+        expect(await found(db, byB)).toEqual(['B1', 'B2', 'B3']);
+        expect((await db.verify()).problems).toEqual([]);
+      });
+
+      test('in a store that was redefined', async () => {
+        const { db } = await subject();
+        const nested = defineStore('s', {
+          keySchema: one,
+          value: type<{ readonly in: Made }>(),
+          values: 'separate',
+          indexes: { i: { of: (_, v) => v.in.a, version: 1 } },
+        });
+        await db.write((tx) => tx.store(byA).put('x', { a: 'A' }));
+        await db.redefine(byA, nested, (entry) => ({ key: entry.key, value: { in: entry.value } }));
+        expect(await db.verify()).toMatchObject({ ok: true, indexes: 1 });
+        await db.rebuildIndex('s', 'i');
+        await db.indexReady('s', 'i');
+        expect(await db.read((tx) => tx.store(nested).index('i').count())).toBe(1);
+      });
+
+      test('after a rename, a rebuild, and a drop that was rolled back to a savepoint', async () => {
+        const { db } = await subject();
+        await db.write((tx) => tx.store(byA).put('x', { a: 'A' }));
+        await db.write((tx) => {
+          const place = tx.savepoint();
+          tx.drop('s');
+          tx.rollbackTo(place);
+          tx.store(plain).put('y', { a: 'never' });
+          tx.rollbackTo(place);
+        });
+        for (const name of ['t', 's']) {
+          await db.rename(name === 't' ? 's' : 't', name);
+          await db.rebuildIndex(name, 'i');
+          await db.indexReady(name, 'i');
+          expect(await db.verify()).toMatchObject({ ok: true, indexes: 1 });
+        }
+        expect(await found(db, byA)).toEqual(['A']);
+      });
+    });
   });
 }
