@@ -295,9 +295,9 @@ export class Catalog {
     this.#redefined.delete(name);
   }
 
-  /** From now on nobody may change the store until its redefinition has ended. */
-  hold(name: string): void {
-    this.#redefined.set(name, { isHeld: true });
+  /** Whether nobody may change the store from now on, until its redefinition has ended. */
+  hold(name: string, isHeld: boolean): void {
+    this.#redefined.set(name, { isHeld });
   }
 
   isHeld(name: string): boolean {

@@ -62,8 +62,8 @@ const FIRST_BATCH = 128;
 const LARGEST_BATCH = 1024;
 /** Changed keys taken at once. */
 const MOST_CHANGES = 4096;
-/** So often the end may lose to writers before they have to wait for it. */
-const MOST_LOST = 8;
+/** Where the end has lost to writers so often in a row they have to wait for it. */
+const MOST_LOST = 9;
 const CHANGED = Uint8Array.of(0);
 
 export class Redefinition {
@@ -155,7 +155,7 @@ export class Redefinition {
 
   async #finish(): Promise<void> {
     const { catalog } = this.#host;
-    const hold = () => catalog.hold(this.#name);
+    const hold = (lost: number) => catalog.hold(this.#name, lost >= MOST_LOST);
     for (let done = false; !done; ) done = await this.#transact((core) => this.#finishStep(core), hold);
   }
 
@@ -185,10 +185,13 @@ export class Redefinition {
     return false;
   }
 
-  /** Runs and commits `work`, again where it lost; `onLosing` once it has lost often. */
-  async #transact<T>(work: (core: TransactionCore) => T | Promise<T>, onLosing?: () => void): Promise<T> {
+  /** Runs and commits `work`, again where it lost; `onLoss` hears how often it lost to writers in a row. */
+  async #transact<T>(
+    work: (core: TransactionCore) => T | Promise<T>,
+    onLoss: (lost: number) => void = () => {},
+  ): Promise<T> {
     const { env } = this.#host;
-    for (let lost = 0; ; lost++) {
+    for (let lost = 0; ; ) {
       const { signal } = this.#options;
       if (signal?.aborted === true) throw new AbortedError('the signal was fired', { cause: signal.reason });
       const core = this.#host.begin('write');
@@ -201,8 +204,10 @@ export class Redefinition {
       } catch (error) {
         core.rollback(error);
         if (!isLostRace(error)) throw error;
+        // One that waits for its decision is waited for, however long that takes: writers must not have to wait with us.
+        lost = error.details.prepared === undefined ? lost + 1 : 0;
       }
-      if (lost >= MOST_LOST) onLosing?.();
+      onLoss(lost);
       await pauseAfterLoss(env, lost);
     }
   }
