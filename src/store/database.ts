@@ -136,7 +136,7 @@ export class Database implements AsyncDisposable {
     this.#env = env;
     this.#report = watch.events.error;
     this.#catalog = new Catalog(engine, new ShapeStore(engine, maxValueBytes));
-    const begin = (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS);
+    const begin = (kind: 'read' | 'write') => this.#begin(kind, UPKEEP);
     this.#indexes = new DatabaseIndexes({ engine, env, catalog: this.#catalog, begin, events: watch.events });
   }
 
@@ -362,7 +362,7 @@ export class Database implements AsyncDisposable {
     const host = {
       env: this.#env,
       catalog: this.#catalog,
-      begin: (kind: 'read' | 'write') => this.#begin(kind, NO_LIMITS),
+      begin: (kind: 'read' | 'write') => this.#begin(kind, UPKEEP),
     };
     const redefinition = new Redefinition(host, name, to as AnyDefinition, fn as RedefineFunction, options);
     return redefinition.run(from instanceof StoreDefinition ? (from as AnyDefinition) : undefined);
@@ -616,7 +616,7 @@ export class Database implements AsyncDisposable {
   ): Promise<T> {
     this.#mustBeOpen();
     if (options !== NO_LIMITS) checkLimits(options);
-    const core = this.#begin(kind, options);
+    const core = this.#begin(kind, { ...options, ...UPKEEP });
     try {
       return await fn(core);
     } finally {
@@ -636,6 +636,7 @@ export class Database implements AsyncDisposable {
 }
 
 const NO_LIMITS: AttemptLimits = {};
+const UPKEEP: EngineBeginOptions = { isUpkeep: true };
 
 /** Promises of other makes are waited for, too. */
 function isThenable<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {

@@ -11,7 +11,10 @@ export interface MemoryOptions {
   readonly tableBytes?: number;
   /** The database refuses to grow beyond this many bytes (`DiskFullError`); unlimited by default. */
   readonly maxSizeBytes?: number;
-  /** Transactions that may be open at once; beginning another is refused with `LimitExceededError`. No limit by default. */
+  /**
+   * Transactions that may be open at once; beginning another is refused with `LimitExceededError`. No limit by default. This and the
+   * other limits of transactions bind neither index builds nor redefinitions, nor what else the database does itself.
+   */
   readonly maxOpenTransactions?: number;
   /** Bytes of keys and values that one transaction may change (`LimitExceededError`, nothing lost). No limit by default. */
   readonly maxTransactionBytes?: number;

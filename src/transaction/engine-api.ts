@@ -24,6 +24,8 @@ export interface BeginOptions {
   readonly signal?: AbortSignal;
   /** Read as of this pin. Not for write transactions. */
   readonly at?: string;
+  /** The database's own work: limits set for all transactions are not for it, and it takes nobody's place among those open. */
+  readonly isUpkeep?: boolean;
 }
 
 /** Handed out by `savepoint`, handed back to `rollbackTo`. */

@@ -52,10 +52,10 @@ export class OwnChanges {
   #bytesLeft: number;
   #values: OwnValues | undefined;
 
-  constructor(host: TransactionHost, transaction: ChangingTransaction) {
+  constructor(host: TransactionHost, transaction: ChangingTransaction, maxBytes: number) {
     this.#host = host;
     this.#transaction = transaction;
-    this.#bytesLeft = host.maxTransactionBytes;
+    this.#bytesLeft = maxBytes;
   }
 
   of(storeId: number): StoreChanges | undefined {

@@ -100,7 +100,7 @@ async function changeRow(
   change: (transaction: Transaction, found: boolean) => void,
 ): Promise<void> {
   for (let lost = 0; ; lost++) {
-    const transaction = host.begin('write');
+    const transaction = host.begin('write', { isUpkeep: true });
     try {
       transaction.waits = true;
       change(transaction, transaction.find(PIN_STORE, key, 0, key.length) === FOUND);

@@ -158,6 +158,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   #log: CommitLog | undefined;
   #recovered = new Map<number, number>();
   #openWrites = 0;
+  #openUpkeep = 0;
   #counter = 0;
   /** Bytes of values written since a checkpoint last counted them. */
   #valueBytes = 0;
@@ -239,18 +240,24 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     if (kind === 'write' && this.readOnly) {
       throw new ReadOnlyError(`${this.folder} was opened with readOnly: only read transactions can begin`);
     }
-    const { maxOpenTransactions = Number.POSITIVE_INFINITY, transactionTimeoutMs } = this.#options;
-    if (this.#open.size >= maxOpenTransactions) throw tooManyOpen(maxOpenTransactions);
-    if (options.timeoutMs === undefined && transactionTimeoutMs !== undefined) {
-      options = { ...options, timeoutMs: transactionTimeoutMs };
-    }
+    const isUpkeep = options.isUpkeep === true;
+    if (!isUpkeep) options = this.#limited(options);
     if (options.at !== undefined) return this.#beginAt(kind, options, options.at);
     const transaction = new Transaction(this, kind, this.state.view, this.state.durable, options);
     this.state.views.acquire();
     this.#open.add(transaction);
     this.figures.begun++;
+    if (isUpkeep) this.#openUpkeep++;
     if (kind === 'write') this.#openWrites++;
     return transaction;
+  }
+
+  /** The same with the limits that all transactions have; `LimitExceededError` where there are too many. */
+  #limited(options: BeginOptions): BeginOptions {
+    const { maxOpenTransactions = Number.POSITIVE_INFINITY, transactionTimeoutMs } = this.#options;
+    if (this.#open.size - this.#openUpkeep >= maxOpenTransactions) throw tooManyOpen(maxOpenTransactions);
+    if (options.timeoutMs !== undefined || transactionTimeoutMs === undefined) return options;
+    return { ...options, timeoutMs: transactionTimeoutMs };
   }
 
   async claim(lost: EngineTransaction): Promise<EngineClaim | undefined> {
@@ -270,12 +277,14 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     this.pinnedRoots.use(kept);
     this.#open.add(transaction);
     this.figures.begun++;
+    if (transaction.isUpkeep) this.#openUpkeep++;
     return transaction;
   }
 
   ended(transaction: Transaction): void {
     if (transaction.isPrepared) this.#prepared.prepared(transaction);
     this.#open.delete(transaction);
+    if (transaction.isUpkeep) this.#openUpkeep--;
     if (transaction.claim !== undefined) this.#claims.end(transaction.claim);
     if (transaction.isPinned) {
       if (this.pinnedRoots.release(transaction.view)) this.reclaim();

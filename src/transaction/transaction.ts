@@ -40,6 +40,8 @@ export class Transaction implements EngineTransaction {
   readonly view: View;
   /** What others hold back for until it has ended. */
   readonly claim: Claim | undefined;
+  /** Done by the database for itself. */
+  readonly isUpkeep: boolean;
   waits = false;
   foundBytes: Uint8Array = NO_BYTES;
   foundStart = 0;
@@ -65,7 +67,8 @@ export class Transaction implements EngineTransaction {
     options: BeginOptions,
   ) {
     this.#host = host;
-    this.#own = new OwnChanges(host, this);
+    this.isUpkeep = options.isUpkeep === true;
+    this.#own = new OwnChanges(host, this, this.isUpkeep ? Number.POSITIVE_INFINITY : host.maxTransactionBytes);
     this.kind = kind;
     this.view = view;
     this.snapshot = snapshot;
