@@ -31,7 +31,7 @@ export interface Timer {
 }
 
 export interface Timers {
-  /** Runs `fn` once after `delayMs`; keeps the process alive only where `keepAlive` says so (someone awaits the outcome). */
+  /** Runs `fn` once after `delayMs`, however long, never where that is infinite; keeps the process alive only where `keepAlive` says so (someone awaits the outcome). */
   after(delayMs: number, fn: () => void, keepAlive?: boolean): Timer;
   /** Runs `fn` in a later turn of the event loop, after completed I/O was delivered (setImmediate). Keeps the process alive. */
   nextTurn(fn: () => void): void;

@@ -18,8 +18,12 @@ export const systemRandom: Random = {
   },
 };
 
+/** What `setTimeout` can wait: longer delays end at once. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
 export const systemTimers: Timers = {
   after(delayMs: number, fn: () => void, keepAlive = false): Timer {
+    if (delayMs > LONGEST_DELAY_MS) return afterLong(delayMs, fn, keepAlive);
     const timer = setTimeout(fn, delayMs);
     if (!keepAlive) timer.unref();
     return { cancel: () => clearTimeout(timer) };
@@ -28,6 +32,16 @@ export const systemTimers: Timers = {
     setImmediate(fn);
   },
 };
+
+/** More than 24 days: one timer after the other. */
+function afterLong(delayMs: number, fn: () => void, keepAlive: boolean): Timer {
+  if (delayMs === Number.POSITIVE_INFINITY) return { cancel: () => {} };
+  const rest = (): void => {
+    timer = systemTimers.after(delayMs - LONGEST_DELAY_MS, fn, keepAlive);
+  };
+  let timer = systemTimers.after(LONGEST_DELAY_MS, rest, keepAlive);
+  return { cancel: () => timer.cancel() };
+}
 
 export function systemProcess(): ProcessInfo {
   let host: string | undefined;

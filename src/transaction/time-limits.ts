@@ -9,7 +9,7 @@ export class TimeLimits {
   /** `end` is called with the reason. `AbortedError` where the signal was fired before. */
   constructor(timers: Timers, { timeoutMs, signal }: BeginOptions, end: (reason: unknown) => void) {
     if (signal !== undefined) this.#obey(signal, end);
-    if (timeoutMs === undefined) return;
+    if (timeoutMs === undefined || timeoutMs === Number.POSITIVE_INFINITY) return;
     const timer = timers.after(timeoutMs, () => {
       end(new TimeoutError(`the transaction took longer than its ${timeoutMs} ms`, { details: { timeoutMs } }));
     });
