@@ -60,7 +60,10 @@ import { textOf, valuesOf, Watch } from './watch.ts';
 
 /** Limits of one transaction. */
 export interface BeginOptions {
-  /** From begin to the end of the commit; then the transaction is rolled back with `TimeoutError`. */
+  /**
+   * From begin to the end of the commit; then the transaction is rolled back with `TimeoutError`. Participants are waited for so
+   * long until all have prepared; what is decided then stays decided.
+   */
   readonly timeoutMs?: number;
   /** Rolls the transaction back with `AbortedError`. */
   readonly signal?: AbortSignal;

@@ -6,6 +6,7 @@
  *  2. A participant is told to commit only once the decision is durable, and after a crash finds out with `db.resolve` or
  *     `db.prepared`: what it has prepared is committed where the answer is 'committed', and not where it is 'aborted'.
  *  3. Whoever was asked to prepare is told how it ended, in this process or, after a crash, by whoever decides.
+ *  4. Time limit and signal hold until all have promised. Where they end it nobody is waited for any more.
  */
 import { InvalidArgumentError, OutcomeUnknownError, ParticipantFailedError } from '../base/errors.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
@@ -44,22 +45,67 @@ export async function prepareAll(
   report: Report,
 ): Promise<string> {
   const { id } = transaction;
+  const limit = participants.length === 0 ? undefined : new Limit(transaction);
   try {
     await transaction.prepare();
   } catch (error) {
+    limit?.end();
     // What is not known to have failed may be waiting in the log: whoever finds it there decides.
     if (!(error instanceof OutcomeUnknownError)) await tellAll(participants, 'rollback', id, report);
     throw error;
   }
-  for (const participant of participants) {
-    try {
-      await participant.prepare(id);
-    } catch (error) {
-      await abortAll(database, id, participants, report);
-      throw error;
-    }
+  try {
+    for (const participant of participants) await limit?.wait(participant, id, report);
+  } catch (error) {
+    if (limit?.isOver === true) await abortAll(database, id, participants, report, tellAtOnce);
+    else await abortAll(database, id, participants, report);
+    throw error;
+  } finally {
+    limit?.end();
   }
   return id;
+}
+
+/** Time limit and signal of a transaction whose participants are asked to prepare. */
+class Limit {
+  isOver = false;
+  /** Of the limits; harmless when repeated. */
+  readonly end: () => void;
+  readonly #over: Promise<never>;
+
+  constructor(transaction: EngineTransaction) {
+    let isOver: (reason: unknown) => void = () => {};
+    this.#over = new Promise((_, reject) => {
+      isOver = reject;
+    });
+    // Nobody may be waiting.
+    this.#over.catch(() => {});
+    this.end = transaction.onLimit((reason) => {
+      this.isOver = true;
+      isOver(reason);
+    });
+  }
+
+  /** Until the participant has promised; throws what it throws, or why it is not waited for. */
+  async wait(participant: Participant, id: string, report: Report): Promise<void> {
+    if (this.isOver) await this.#over;
+    const promised = (async () => participant.prepare(id))();
+    await Promise.race([promised, this.#over]).catch((error: unknown) => {
+      if (this.isOver) void tellLate(promised, participant, id, report);
+      throw error;
+    });
+  }
+}
+
+/** Who promises after all was rolled back has not heard of that, or heard it too early. */
+async function tellLate(promised: Promise<void>, participant: Participant, id: string, report: Report): Promise<void> {
+  try {
+    await promised;
+  } catch (cause) {
+    report(failure(participant, 'prepare', id, 'rollback', cause));
+    return;
+  }
+  await tellAll([participant], 'rollback', id, report);
 }
 
 /** The commit point, and the news of it. Answers the number of the decision. */
@@ -99,6 +145,7 @@ export async function abortAll(
   id: string,
   participants: readonly Participant[],
   report: Report,
+  tell: typeof tellAll = tellAll,
 ): Promise<void> {
   try {
     await database.decide(id, false);
@@ -107,7 +154,12 @@ export async function abortAll(
     report(error);
     return;
   }
-  await tellAll(participants, 'rollback', id, report);
+  await tell(participants, 'rollback', id, report);
+}
+
+/** Nobody's answer is waited for. */
+async function tellAtOnce(...[participants, word, id, report]: Parameters<typeof tellAll>): Promise<void> {
+  for (const participant of participants) void tellAll([participant], word, id, report);
 }
 
 /** All are told, whatever one of them answers. */
@@ -121,15 +173,23 @@ export async function tellAll(
     try {
       await participant[word](id);
     } catch (cause) {
-      const who = participant.name === undefined ? 'a participant' : `participant '${participant.name}'`;
-      report(
-        new ParticipantFailedError(`${who} failed to ${word === 'commit' ? 'commit' : 'roll back'} transaction ${id}`, {
-          cause,
-          details: { transactionId: id, participant: participant.name, decision: word },
-        }),
-      );
+      report(failure(participant, word === 'commit' ? 'commit' : 'roll back', id, word, cause));
     }
   }
+}
+
+function failure(
+  { name }: Participant,
+  what: string,
+  id: string,
+  decision: 'commit' | 'rollback',
+  cause: unknown,
+): ParticipantFailedError {
+  const who = name === undefined ? 'a participant' : `participant '${name}'`;
+  return new ParticipantFailedError(`${who} failed to ${what} transaction ${id}`, {
+    cause,
+    details: { transactionId: id, participant: name, decision },
+  });
 }
 
 /** What waits, with the stores' names where the catalog knows them. */

@@ -141,6 +141,11 @@ export interface EngineTransaction {
    * wait for the decision.
    */
   prepare(): Promise<void>;
+  /**
+   * Runs `fn` with the reason when its time is up or its signal is fired, also once it is prepared, which that undoes no more. Called
+   * before it ends; answers what ends the limits of one that was prepared.
+   */
+  onLimit(fn: (reason: unknown) => void): () => void;
   onCommit(fn: (number: number) => void): void;
   onRollback(fn: (reason: unknown) => void): void;
   /** Answers the transaction's number (its snapshot where nothing was written). */

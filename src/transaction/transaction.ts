@@ -57,6 +57,7 @@ export class Transaction implements EngineTransaction {
   #state: 'open' | 'committing' | 'prepared' | 'committed' | 'rolled back' = 'open';
   #reason: unknown;
   #limits: TimeLimits | undefined;
+  #onLimit: ((reason: unknown) => void) | undefined;
   #listeners: Listeners | undefined;
 
   constructor(
@@ -76,7 +77,7 @@ export class Transaction implements EngineTransaction {
     this.#reads = kind === 'write' ? new ReadSet() : undefined;
     // May throw: nothing may be under way then.
     if (options.signal !== undefined || options.timeoutMs !== undefined) {
-      this.#limits = new TimeLimits(host.env.timers, options, (reason) => this.rollback(reason));
+      this.#limits = new TimeLimits(host.env.timers, options, (reason) => this.#limitPassed(reason));
     }
   }
 
@@ -360,6 +361,16 @@ export class Transaction implements EngineTransaction {
     this.#listening().onRollback(fn);
   }
 
+  onLimit(fn: (reason: unknown) => void): () => void {
+    this.#onLimit = fn;
+    return () => this.#limits?.cancel();
+  }
+
+  #limitPassed(reason: unknown): void {
+    this.rollback(reason);
+    this.#onLimit?.(reason);
+  }
+
   #listening(): Listeners {
     this.#listeners ??= new Listeners((error) => this.#host.backgroundError(error));
     return this.#listeners;
@@ -466,7 +477,7 @@ export class Transaction implements EngineTransaction {
   #end(state: 'prepared' | 'committed' | 'rolled back', number = this.snapshot): void {
     assert(this.#state === 'open' || this.#state === 'committing', 'a transaction ends once');
     this.#state = state;
-    this.#limits?.cancel();
+    if (state !== 'prepared' || this.#onLimit === undefined) this.#limits?.cancel();
     this.#own.release();
     this.#host.ended(this);
     if (state !== 'prepared') this.#tellAll(number);

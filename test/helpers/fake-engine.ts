@@ -262,6 +262,7 @@ class FakeTransaction implements EngineTransaction {
   readonly reads: Range[] = [];
   #state = 'open';
   #reason: unknown;
+  #onLimit: ((reason: unknown) => void) | undefined;
   readonly #numbered = new Set<number>();
   readonly #own = new Set<number>();
   readonly #changes: Change[] = [];
@@ -276,8 +277,19 @@ class FakeTransaction implements EngineTransaction {
     this.snapshot = engine.number;
     this.content = new Map(engine.content as Map<number, Entry[]>);
     const { signal, timeoutMs } = options;
-    signal?.addEventListener('abort', () => this.rollback(new AbortedError('the signal was fired')), { once: true });
-    if (timeoutMs !== undefined) setTimeout(() => this.rollback(new TimeoutError('out of time')), timeoutMs).unref();
+    const end = (reason: unknown) => {
+      this.rollback(reason);
+      this.#onLimit?.(reason);
+    };
+    signal?.addEventListener('abort', () => end(new AbortedError('the signal was fired')), { once: true });
+    if (timeoutMs !== undefined) setTimeout(() => end(new TimeoutError('out of time')), timeoutMs).unref();
+  }
+
+  onLimit(fn: (reason: unknown) => void): () => void {
+    this.#onLimit = fn;
+    return () => {
+      this.#onLimit = undefined;
+    };
   }
 
   entries(storeId: number): readonly Entry[] {

@@ -73,6 +73,56 @@ export function twoPhaseContract(open: OpenSubject): void {
       expect(await ageOf(db, 'ann')).toBe(1);
     });
 
+    // Limits ended when this database's part was prepared: a participant that did not answer kept it prepared for ever.
+    for (const how of ['timeoutMs', 'signal'] as const) {
+      it(`that do not answer are waited for until ${how} ends it; then all hear that it was rolled back`, async () => {
+        const { db } = await subject();
+        const other = recording();
+        const heard: string[] = [];
+        let answer = () => {};
+        const asked = new Promise<void>((resolve) => {
+          answer = resolve;
+        });
+        const never = new Promise<void>(() => {});
+        const slow: Participant = {
+          prepare: () => asked,
+          commit: () => void heard.push('commit'),
+          rollback: () => {
+            heard.push('rollback');
+            return never;
+          },
+        };
+        const work = db.write(
+          (tx) => {
+            tx.store(people).put('ann', 1);
+            for (const one of [slow, other]) tx.join(one);
+          },
+          how === 'timeoutMs' ? { timeoutMs: 50 } : { signal: AbortSignal.timeout(50) },
+        );
+        await expect(work).rejects.toMatchObject({ code: how === 'timeoutMs' ? 'TIMEOUT' : 'ABORTED' });
+        expect(other.heard).toEqual(['rollback']);
+        expect(heard).toEqual(['rollback']);
+        expect(await db.prepared()).toEqual([]);
+        await db.write((tx) => void tx.store(people).put('ann', 2), { retries: 0 });
+        answer();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(heard).toEqual(['rollback', 'rollback']);
+      });
+    }
+
+    it('have no time limit any more once all have promised', async () => {
+      const { db } = await subject();
+      const other = recording();
+      const tx = await db.begin('write', { timeoutMs: 60 });
+      tx.store(people).put('ann', 1);
+      tx.join(other);
+      const prepared = await tx.prepare();
+      await new Promise((resolve) => setTimeout(resolve, 80));
+      await prepared.commit();
+      expect(other.heard).toEqual(['prepare', 'commit']);
+      expect(await ageOf(db, 'ann')).toBe(1);
+    });
+
     it('without the methods are refused', async () => {
       const { db } = await subject();
       const work = db.write((tx) => tx.join({ prepare() {} } as unknown as Participant));
