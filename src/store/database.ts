@@ -6,6 +6,7 @@ import {
   ReadOnlyError,
   type SopError,
 } from '../base/errors.ts';
+import { isThenable, watchAnswer } from '../base/thenable.ts';
 import type { Env } from '../env/env.ts';
 import { memoryEnv } from '../env/memory-env.ts';
 import { hasNativeModule, nodeEnv } from '../env/node-env.ts';
@@ -209,7 +210,7 @@ export class Database implements AsyncDisposable {
     if (options === undefined) return this.#writeUntilDone(fn);
     const attempt = (limits: AttemptLimits, lost: number, last: LostRace | undefined) =>
       this.#attempt(fn, limits, lost, last, options.resolveUnknown !== false);
-    return withRetries(this.#env, options, attempt, this.#watch.again);
+    return withRetries(this.#env, this.#watched('onRetry', options), attempt, this.#watch.again);
   }
 
   /** Runs `fn` on a snapshot; answers what it answered. It never conflicts, blocks nobody and is blocked by nobody. */
@@ -301,7 +302,7 @@ export class Database implements AsyncDisposable {
     checkLimits(limits);
     if (typeof store !== 'string' && !this.readOnly)
       await this.write((tx) => void tx.store(store as AnyDefinition), limits);
-    return this.#indexes.ready(name, index, options);
+    return this.#indexes.ready(name, index, this.#watched('onProgress', options));
   }
 
   /** Builds an index anew whose building has failed, or any other. The index cannot be read until that is done. */
@@ -329,7 +330,7 @@ export class Database implements AsyncDisposable {
     }
     checkLimits({ ...(signal === undefined ? {} : { signal }) });
     const env = this.#inMemory ? { env: nodeEnv() } : {};
-    return this.#engine.backup({ folder, ...env, ...options });
+    return this.#engine.backup({ folder, ...env, ...this.#watched('onProgress', options) });
   }
 
   /**
@@ -429,7 +430,7 @@ export class Database implements AsyncDisposable {
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#mustBeOpen();
-    const report = await this.#engine.verify(options);
+    const report = await this.#engine.verify(this.#watched('onProgress', options));
     // Damage below would only be met again.
     if (!report.ok) return { ...report, indexes: 0 };
     const rows = await this.#inside('read', checkRows);
@@ -611,6 +612,17 @@ export class Database implements AsyncDisposable {
     }
   }
 
+  /** Options whose listener, should it answer a promise that rejects, is told of as a background error. */
+  #watched<Name extends string, O extends { readonly [N in Name]?: (word: never) => unknown }>(
+    name: Name,
+    options: O,
+  ): O {
+    const listener: unknown = options[name];
+    if (typeof listener !== 'function') return options;
+    const watched = (word: unknown): void => watchAnswer(listener.call(options, word), this.#watch.events.error);
+    return { ...options, [name]: watched };
+  }
+
   /** For the database's own reads. */
   async #inside<T>(
     kind: 'read',
@@ -640,12 +652,6 @@ export class Database implements AsyncDisposable {
 
 const NO_LIMITS: AttemptLimits = {};
 const UPKEEP: EngineBeginOptions = { isUpkeep: true };
-
-/** Promises of other makes are waited for, too. */
-function isThenable<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {
-  if (answer instanceof Promise) return true;
-  return typeof answer === 'object' && answer !== null && typeof (answer as { then?: unknown }).then === 'function';
-}
 
 function mustBeFunction(fn: unknown): void {
   if (typeof fn === 'function') return;

@@ -7,6 +7,7 @@
  *  3. Where nobody listens nothing is built, queued or called.
  */
 import { InvalidArgumentError } from '../base/errors.ts';
+import { ignore, watchAnswer } from '../base/thenable.ts';
 import type { ConflictEvent, RetryEvent } from './conflict-events.ts';
 import type { EngineEvents, EngineObserver } from '../transaction/engine-events.ts';
 
@@ -72,11 +73,11 @@ export class Events implements EngineObserver {
   hearsConflicts = false;
   hearsRetries = false;
   readonly #listeners = new Map<EventName, readonly Listener[]>();
-  readonly #onBackgroundError: ((error: unknown) => void) | undefined;
+  readonly #onBackgroundError: ((error: unknown) => unknown) | undefined;
   #queue: Told[] = [];
   #scheduled = false;
 
-  constructor(onBackgroundError?: (error: unknown) => void) {
+  constructor(onBackgroundError?: (error: unknown) => unknown) {
     this.#onBackgroundError = onBackgroundError;
   }
 
@@ -124,7 +125,7 @@ export class Events implements EngineObserver {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
         const answer = (listener as (event: unknown) => unknown)(event);
-        if (answer instanceof Promise) answer.catch((thrown: unknown) => this.#threw(name, thrown));
+        watchAnswer(answer, (thrown) => this.#threw(name, thrown));
       } catch (thrown) {
         this.#threw(name, thrown);
       }
@@ -140,7 +141,7 @@ export class Events implements EngineObserver {
   /** Tells `onBackgroundError` alone. */
   report(error: unknown): void {
     try {
-      this.#onBackgroundError?.(error);
+      watchAnswer(this.#onBackgroundError?.(error), ignore);
     } catch {
       // Who was to be told of errors makes some: there is nobody left to tell.
     }

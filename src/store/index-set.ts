@@ -4,6 +4,7 @@
  */
 import { CorruptionError, InvalidKeyError, LimitExceededError, SopError } from '../base/errors.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
+import { ignore, isThenable, watchAnswer } from '../base/thenable.ts';
 import { encodeKeyCell, keyOfCell } from '../codec/cell.ts';
 import { IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject, type KeyField } from '../codec/key-spec.ts';
@@ -112,7 +113,7 @@ export class StoreIndex {
   #functionKeys(row: IndexedRow): readonly Uint8Array[] {
     const made = this.#made(row);
     if (made === undefined) return NO_KEYS;
-    if (!this.stored.many) return [this.#oneKey(made, row)];
+    if (!this.stored.many || isThenable(made)) return [this.#oneKey(made, row)];
     if (!Array.isArray(made)) {
       throw new InvalidKeyError(`${this.#name} answers a list (many), found ${describeValue(made)}`, {
         details: this.#details(row),
@@ -137,6 +138,12 @@ export class StoreIndex {
   }
 
   #oneKey(value: unknown, row: IndexedRow): Uint8Array {
+    if (isThenable(value)) {
+      watchAnswer(value, ignore);
+      throw new InvalidKeyError(`${this.#name}: its function answers a promise, which no change can wait for`, {
+        details: this.#details(row),
+      });
+    }
     writer.reset();
     this.#write(value, undefined, row);
     return this.#finish(row);

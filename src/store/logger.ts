@@ -1,5 +1,6 @@
 /** What a database writes to a logger of its program, and at which level. */
 import { InvalidArgumentError, SopError } from '../base/errors.ts';
+import { watchAnswer } from '../base/thenable.ts';
 import type { DatabaseEvents, EventName, Events } from './events.ts';
 
 /**
@@ -56,7 +57,7 @@ export class DatabaseLog {
   write(level: LogLevel, message: string, fields: object): void {
     try {
       const answer: unknown = this.#logger[level]?.(message, { database: this.#database, ...fields });
-      if (answer instanceof Promise) answer.catch(this.#failed);
+      watchAnswer(answer, this.#failed);
     } catch (error) {
       this.#failed(error);
     }

@@ -1,4 +1,5 @@
 /** Salvage as programs see it: losses with keys that people can read. */
+import { watchAnswer } from '../base/thenable.ts';
 import { compileKeySpec } from '../codec/key-spec.ts';
 import type { StoredDefinition } from '../codec/store-definition.ts';
 import { stringifyTypedJson } from '../codec/typed-json.ts';
@@ -57,9 +58,24 @@ export async function salvageDatabase(
   options: SalvageOptions,
   fromEnv: Env = env,
 ): Promise<SalvageReport> {
-  const report = await salvage({ env, fromEnv, from, to, ...options });
+  const report = await salvage({ env, fromEnv, from, to, ...options, ...watched(options) });
   const { entries, transactions, rootNumber, olderRoot } = report;
   return { entries, transactions, rootNumber, olderRoot, lost: toLosses(report) };
+}
+
+/** What `onProgress` rejects with ends the salvage when there is more to tell, as what it throws does. */
+function watched({ onProgress }: SalvageOptions): SalvageOptions {
+  if (onProgress === undefined) return {};
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+  };
+  return {
+    onProgress: (progress) => {
+      if (failure !== undefined) throw failure.error;
+      watchAnswer(onProgress(progress), fail);
+    },
+  };
 }
 
 function toLosses({ lost, definitions }: FloorSalvageReport): SalvageLoss[] {

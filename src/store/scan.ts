@@ -9,6 +9,8 @@
  *  3. No entry is handed out twice, none in the range is left out.
  */
 import { compareBytes, compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
+import { InvalidArgumentError } from '../base/errors.ts';
+import { ignore, isThenable, watchAnswer } from '../base/thenable.ts';
 import { PlainEntry, youngArray } from '../base/young.ts';
 import { latin1Slice } from '../codec/text.ts';
 import { BACKWARD, BLOCK_ENTRIES, type BlockCursor, EntryBlock, FORWARD } from '../node/entry-block.ts';
@@ -235,7 +237,7 @@ export class Scan<T> {
         return AT;
       }
       const key = codec.readKey(cursor);
-      if (where !== undefined && !where(key)) continue;
+      if (where !== undefined && !isPassed(where(key))) continue;
       if (this.#tracks) this.#keepKey(cursor);
       if (keysOnly) items.push(key as T);
       else {
@@ -431,4 +433,11 @@ export class Scan<T> {
     else if (reverse) etx.noteRange(storeId, last, upper);
     else etx.noteRange(storeId, lower, keySuccessor(last));
   }
+}
+
+/** What a filter said of a key; a promise says nothing yet. */
+function isPassed(answer: unknown): boolean {
+  if (!isThenable(answer)) return Boolean(answer);
+  watchAnswer(answer, ignore);
+  throw new InvalidArgumentError('where answers at once: a range waits for no promise of it');
 }

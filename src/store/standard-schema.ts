@@ -3,6 +3,7 @@
  * implement, and checking a value with one.
  */
 import { InvalidArgumentError, InvalidKeyError, InvalidValueError } from '../base/errors.ts';
+import { ignore, isThenable, watchAnswer } from '../base/thenable.ts';
 
 /** What a schema library hands out. */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -50,9 +51,8 @@ export function toCheckingSchema(schema: unknown, option: string): StandardSchem
 /** What the schema makes of a value. `InvalidValueError` (for keys `InvalidKeyError`) with all issues and their paths. */
 export function checkWith(schema: StandardSchema, value: unknown, store: string, what: 'key' | 'value'): unknown {
   const result: unknown = schema['~standard'].validate(value);
-  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-    // A promise of whatever make; how it ends nobody asks.
-    Promise.resolve(result).catch(() => {});
+  if (isThenable(result)) {
+    watchAnswer(result, ignore);
     throw new InvalidArgumentError(
       `store '${store}': its ${what} schema validates asynchronously, which changes of a transaction cannot wait for`,
     );

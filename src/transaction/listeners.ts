@@ -1,5 +1,7 @@
 /** Who hears of a transaction's end. */
-type Listener<T> = (word: T) => void;
+import { watchAnswer } from '../base/thenable.ts';
+
+type Listener<T> = (word: T) => unknown;
 
 export class Listeners {
   readonly #onError: (error: unknown) => void;
@@ -7,7 +9,7 @@ export class Listeners {
   readonly #onRollback: Listener<unknown>[] = [];
   readonly #onSettled: (() => void)[] = [];
 
-  /** `onError` hears what listeners throw. */
+  /** `onError` hears what listeners throw, and what promises that they answer reject with. */
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
   }
@@ -39,7 +41,7 @@ export class Listeners {
   /** Whoever listens can not keep the others of the batch from their answers. */
   #tell<T>(listener: Listener<T>, word: T): void {
     try {
-      listener(word);
+      watchAnswer(listener(word), this.#onError);
     } catch (error) {
       this.#onError(error);
     }

@@ -37,6 +37,7 @@ import { decodeRoot, EMPTY_ROOT, type RootRecord } from '../storage/root.ts';
 import { Segments } from '../storage/segments.ts';
 import { SegmentFactory, type SegmentWriter } from '../storage/segment-writer.ts';
 import { SnapshotReader } from '../storage/snapshot-reader.ts';
+import { ignore, watchAnswer } from '../base/thenable.ts';
 import { FOUND } from '../storage/find-result.ts';
 import { TRANSACTION_STORE } from '../storage/system-stores.ts';
 import { parseTransactionId, writerKey } from '../storage/transaction-ids.ts';
@@ -485,7 +486,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   readonly backgroundError = (error: unknown): void => {
     try {
-      this.#options.onBackgroundError?.(error);
+      const answer: unknown = this.#options.onBackgroundError?.(error);
+      watchAnswer(answer, ignore);
     } catch {
       // Who was to be told of errors makes some: there is nobody left to tell.
     }
