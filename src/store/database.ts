@@ -363,6 +363,7 @@ export class Database implements AsyncDisposable {
     checkStoreName(name);
     if (!(to instanceof StoreDefinition)) throw new InvalidArgumentError('redefine takes what defineStore hands out');
     if (to.name !== name) throw new InvalidArgumentError(`store '${name}' keeps its name when it is redefined`);
+    mustBeRedefineOptions(options);
     const host = {
       env: this.#env,
       catalog: this.#catalog,
@@ -652,6 +653,16 @@ export class Database implements AsyncDisposable {
 
 const NO_LIMITS: AttemptLimits = {};
 const UPKEEP: EngineBeginOptions = { isUpkeep: true };
+
+function mustBeRedefineOptions({ generation, onProgress, signal }: RedefineOptions): void {
+  if (generation !== undefined && !(Number.isSafeInteger(generation) && generation >= 0)) {
+    throw new InvalidArgumentError('generation is a whole number from zero', { details: { found: generation } });
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new InvalidArgumentError('onProgress is a function');
+  }
+  checkLimits({ ...(signal === undefined ? {} : { signal }) });
+}
 
 function mustBeFunction(fn: unknown): void {
   if (typeof fn === 'function') return;

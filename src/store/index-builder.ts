@@ -11,7 +11,8 @@
  *     store and takes the state row away. So a crash or a close loses nothing but the batch under way.
  */
 import { equalBytes, keySuccessor } from '../base/bytes.ts';
-import { ClosedError, SopError, UniqueIndexError } from '../base/errors.ts';
+import { ClosedError, CorruptionError, SopError, UniqueIndexError } from '../base/errors.ts';
+import { describeValue } from '../codec/text.ts';
 import type { Env } from '../env/env.ts';
 import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { type Catalog, indexesFor } from './catalog.ts';
@@ -188,7 +189,7 @@ export class IndexBuilder {
     this.#host.tell({ phase, store, index, done, total, problem });
   }
 
-  async #fail(job: Job, error: Error): Promise<void> {
+  async #fail(job: Job, error: unknown): Promise<void> {
     for (let lost = 0; ; lost++) {
       const core = this.#host.begin('write');
       try {
@@ -211,11 +212,25 @@ export class IndexBuilder {
 /** Of the words for what went wrong: they stand in a row of the engine's, and functions of indexes throw what they like. */
 const MOST_PROBLEM_UNITS = 4000;
 
-function problemOf(error: Error): string {
+/** What refuses an entry its keys, whatever its function threw; not what says that the entry can not be read. */
+class Unindexable {
+  readonly cause: unknown;
+
+  constructor(cause: unknown) {
+    this.cause = cause;
+  }
+}
+
+function problemOf(verdict: unknown): string {
+  const problem = wordsFor(verdict instanceof Unindexable ? verdict.cause : verdict);
+  return problem.length > MOST_PROBLEM_UNITS ? `${problem.slice(0, MOST_PROBLEM_UNITS)}...` : problem;
+}
+
+function wordsFor(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : `found ${describeValue(error)} thrown`;
   const { holder, key } = error instanceof SopError ? error.details : {};
   const keys = [key, holder].filter((one) => one !== undefined).map(show);
-  const problem = keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
-  return problem.length > MOST_PROBLEM_UNITS ? `${problem.slice(0, MOST_PROBLEM_UNITS)}...` : problem;
+  return keys.length === 0 ? error.message : `${error.message} (entries ${keys.join(' and ')})`;
 }
 
 function show(key: unknown): string {
@@ -223,9 +238,17 @@ function show(key: unknown): string {
 }
 
 /** Whether an error says that the index cannot be built, rather than that now is not the time. */
-function isVerdict(error: unknown): error is Error {
-  if (!(error instanceof SopError)) return error instanceof Error;
-  return error instanceof UniqueIndexError || error.code === 'INVALID_KEY' || error.code === 'LIMIT_EXCEEDED';
+function isVerdict(error: unknown): boolean {
+  if (!(error instanceof SopError)) return true;
+  return error instanceof UniqueIndexError || error.code === 'LIMIT_EXCEEDED';
+}
+
+function keysOf(index: StoreIndex, row: IndexedRow): readonly Uint8Array[] {
+  try {
+    return index.keysOf(row);
+  } catch (error) {
+    throw error instanceof CorruptionError ? error : new Unindexable(error);
+  }
 }
 
 async function addRow(store: StoreCore, index: StoreIndex, { key, cell }: Row): Promise<void> {
@@ -234,7 +257,7 @@ async function addRow(store: StoreCore, index: StoreIndex, { key, cell }: Row): 
   const value = isElsewhere ? await etx.readValue(cell, 0, cell.length) : undefined;
   const row = new IndexedRow(store.codec, key, cell, value);
   const { id, unique } = index.stored;
-  for (const indexKey of index.keysOf(row)) {
+  for (const indexKey of keysOf(index, row)) {
     if (unique) {
       const holder = await holderOf(store, id, indexKey);
       if (holder !== undefined && !equalBytes(holder, key)) refuseSecond(store.name, index, indexKey, holder, row);

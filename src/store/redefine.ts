@@ -72,6 +72,8 @@ export class Redefinition {
   readonly #to: AnyDefinition;
   readonly #fn: RedefineFunction;
   readonly #options: RedefineOptions;
+  /** What the function threw, whatever that is. */
+  #thrown: { readonly error: unknown } | undefined;
 
   constructor(host: RedefineHost, name: string, to: AnyDefinition, fn: RedefineFunction, options: RedefineOptions) {
     this.#host = host;
@@ -97,11 +99,36 @@ export class Redefinition {
       await this.#finish();
       return true;
     } catch (error) {
-      if (isVerdict(error)) await this.#transact((core) => core.cancelRedefinition(this.#name));
+      // What the function makes of the signal is no verdict either.
+      this.#mustGoOn();
+      if (this.#isOfFunction(error) || isVerdict(error)) await this.#giveUp();
       throw error;
     } finally {
       catalog.endRedefinition(this.#name);
     }
+  }
+
+  #giveUp(): Promise<void> {
+    this.#thrown = undefined;
+    return this.#transact((core) => core.cancelRedefinition(this.#name));
+  }
+
+  #mustGoOn(): void {
+    const { signal } = this.#options;
+    if (signal?.aborted === true) throw new AbortedError('the signal was fired', { cause: signal.reason });
+  }
+
+  async #call(entry: unknown): Promise<Redefined> {
+    try {
+      return await this.#fn(entry);
+    } catch (error) {
+      this.#thrown = { error };
+      throw error;
+    }
+  }
+
+  #isOfFunction(error: unknown): boolean {
+    return this.#thrown !== undefined && Object.is(this.#thrown.error, error);
   }
 
   async #copy(): Promise<void> {
@@ -135,7 +162,7 @@ export class Redefinition {
   /** Copies one entry; false where another one has its new key, `UniqueIndexError` for one of its unique index keys. */
   async #add({ oldStore, newStore, mapId }: RedefinitionStores, { key, cell }: Row): Promise<boolean> {
     const { etx } = oldStore;
-    const made = await this.#fn(await entryOf(oldStore, key, cell));
+    const made = await this.#call(await entryOf(oldStore, key, cell));
     if (made === undefined) return true;
     if (typeof made !== 'object' || made === null || !('key' in made) || !('value' in made)) {
       throw new InvalidArgumentError('what redefines an entry answers { key, value }, or undefined to leave it out');
@@ -192,8 +219,7 @@ export class Redefinition {
   ): Promise<T> {
     const { env } = this.#host;
     for (let lost = 0; ; ) {
-      const { signal } = this.#options;
-      if (signal?.aborted === true) throw new AbortedError('the signal was fired', { cause: signal.reason });
+      this.#mustGoOn();
       const core = this.#host.begin('write');
       try {
         const result = await work(core);
@@ -203,7 +229,7 @@ export class Redefinition {
         return result;
       } catch (error) {
         core.rollback(error);
-        if (!isLostRace(error)) throw error;
+        if (this.#isOfFunction(error) || !isLostRace(error)) throw error;
         // One that waits for its decision is waited for, however long that takes: writers must not have to wait with us.
         lost = error.details.prepared === undefined ? lost + 1 : 0;
       }

@@ -347,6 +347,23 @@ export function indexesContract(open: OpenSubject): void {
       expect(await db.read((tx) => tx.store(users).index('byMail').count())).toBe(1);
     });
 
+    // What was no Error was taken for the disk's, and an error of this engine for the engine's: the index was built for ever, or not.
+    test('a function that throws whatever ends the build as failed', async () => {
+      const { db } = await subject();
+      await db.write((tx) => void tx.store(defineStore('s', { value: type<number>() })).put('k', 1));
+      const thrown = ['a string', undefined, new ConflictError('of another store'), new Error('an error')];
+      for (const [version, error] of thrown.entries()) {
+        const of = () => {
+          throw error;
+        };
+        const throwing = defineStore('s', { value: type<number>(), indexes: { i: { of, version } } });
+        await expect(db.indexReady(throwing, 'i')).rejects.toThrow(IndexNotReadyError);
+        const [info] = await db.indexes('s');
+        expect(info).toMatchObject({ state: 'failed' });
+        if (error !== undefined) expect(info?.problem).toContain(error instanceof Error ? error.message : error);
+      }
+    });
+
     test('drop and rename take the indexes along', async () => {
       const { db } = await subject();
       await fill(db);

@@ -1,6 +1,13 @@
 /** Redefining a full store: another key, other values, beside readers and writers, with an end or none. */
 import { describe, expect, test } from 'vitest';
-import { AbortedError, DuplicateKeyError, InvalidArgumentError, StoreMismatchError } from '../../../src/base/errors.ts';
+import {
+  AbortedError,
+  ConflictError,
+  DuplicateKeyError,
+  InvalidArgumentError,
+  StoreMismatchError,
+  StoreNotFoundError,
+} from '../../../src/base/errors.ts';
 import type { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { type } from '../../../src/store/standard-schema.ts';
@@ -148,6 +155,51 @@ export function redefineContract(open: OpenSubject): void {
       const first = db.redefine(before, after, turn);
       await expect(db.redefine(before, after, turn)).rejects.toThrow(/already/);
       await first;
+    });
+
+    // Errors of the engine's own make, thrown by the function, were taken for the engine's: the redefinition stayed, or ran for ever.
+    test('what the function throws ends it also where it is an error of this engine', async () => {
+      const { db } = await subject();
+      await fill(db, 50);
+      const errors = [new StoreNotFoundError('customers'), new ConflictError('of another store'), 'a string'];
+      for (const error of errors) {
+        const failing = db.redefine(before, after, () => {
+          throw error;
+        });
+        await expect(failing).rejects.toBe(error);
+        expect(await db.describe('people')).not.toHaveProperty('redefining');
+      }
+    });
+
+    test('what the function throws once the signal has fired gives up nothing', async () => {
+      const { db } = await subject();
+      await fill(db, 50);
+      const controller = new AbortController();
+      const stopped = db.redefine(
+        before,
+        after,
+        () => {
+          controller.abort();
+          throw new DOMException('stopped', 'AbortError');
+        },
+        { signal: controller.signal },
+      );
+      await expect(stopped).rejects.toThrow(AbortedError);
+      expect(await db.describe('people')).toHaveProperty('redefining', true);
+      expect(await db.redefine(before, after, turn)).toBe(true);
+    });
+
+    test('options that make no sense are refused', async () => {
+      const { db } = await subject();
+      await fill(db, 5);
+      for (const generation of ['0', -1, 0.5, Number.NaN, null]) {
+        const options = { generation: generation as number };
+        await expect(db.redefine(before, after, turn, options)).rejects.toThrow(InvalidArgumentError);
+      }
+      for (const options of [{ onProgress: 1 }, { signal: 1 }]) {
+        await expect(db.redefine(before, after, turn, options as never)).rejects.toThrow(InvalidArgumentError);
+      }
+      expect(await db.redefine(before, after, turn, { generation: 0 })).toBe(true);
     });
 
     test('ended by a signal it goes on where it was; cancelled it leaves the store as it is', async () => {
