@@ -71,6 +71,10 @@ const TOO_DEEP = { name: 'too deep' };
 
 /** Objects noted in a plain list before a Set takes over. */
 const SEEN_LIST_LENGTH = 16;
+/** Scratch bytes kept between values; what a larger value took is let go. */
+const KEPT_BYTES = 16 * 1024 * 1024;
+/** By so much at most is more reserved than is written then. */
+const RESERVED_AHEAD = 1024;
 /** Strings kept for reuse between values; more are let go. */
 const KEPT_TEXTS = 64;
 
@@ -81,6 +85,8 @@ const KEPT_TEXTS = 64;
 export class ValueWriter {
   bytes: Uint8Array = Buffer.allocUnsafeSlow(1024);
   length = 0;
+  /** What is certain to be longer is refused before memory is taken for it; whoever sets it looks at `length` afterwards. */
+  maxLength = Number.POSITIVE_INFINITY;
   /** Shapes that the values since the last `newShapes.length = 0` use and that are not stored yet; no shape twice. */
   readonly newShapes: Shape[] = [];
   /** The strings of the value being written, in order. For generated code. */
@@ -97,6 +103,19 @@ export class ValueWriter {
 
   reset(): void {
     this.length = 0;
+  }
+
+  /** What was written is not needed any more. */
+  letGo(): void {
+    this.#shrink(0);
+  }
+
+  #shrink(length: number): void {
+    this.length = length;
+    if (this.bytes.length <= KEPT_BYTES || length > KEPT_BYTES) return;
+    const smaller = Buffer.allocUnsafeSlow(Math.max(1024, length));
+    smaller.set(this.bytes.subarray(0, length));
+    this.bytes = smaller;
   }
 
   /** A copy of what was written. */
@@ -183,7 +202,7 @@ export class ValueWriter {
   }
 
   #explain(error: unknown, value: unknown, path: string): unknown {
-    this.length = this.#start;
+    this.#shrink(this.#start);
     if (error === REFUSED) return explainRefusal(value, path, 'cannot be stored');
     if (error === TOO_DEEP) return explainRefusal(value, path, `nests deeper than ${MAX_VALUE_NESTING}`);
     return error;
@@ -201,6 +220,7 @@ export class ValueWriter {
         details: { limit: 'MAX_VALUE_BYTES', allowed: MAX_VALUE_BYTES, found: needed - this.#start },
       });
     }
+    if (needed - RESERVED_AHEAD > this.maxLength) throw tooLong(needed, this.maxLength);
     const larger = Buffer.allocUnsafeSlow(
       Math.max(Math.min(this.bytes.length * 2, this.bytes.length + 2 ** 28), needed),
     );
@@ -481,4 +501,11 @@ export function swapped(raw: Uint8Array, elementBytes: number): Uint8Array {
   const copy = raw.slice();
   for (let at = 0; at + elementBytes <= copy.length; at += elementBytes) copy.subarray(at, at + elementBytes).reverse();
   return copy;
+}
+
+/** For a value past the limit of its database. */
+export function tooLong(found: number, allowed: number): LimitExceededError {
+  return new LimitExceededError(`a value takes ${found} bytes encoded, more than maxValueBytes (${allowed})`, {
+    details: { limit: 'maxValueBytes', allowed, found },
+  });
 }

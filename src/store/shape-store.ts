@@ -19,11 +19,9 @@ export class ShapeStore {
   #attachedTo: EngineTransaction | undefined;
   readonly #attached = new Set<Shape>();
 
-  /** What a cell may take: a value and the ride-on fields of its key. */
-  readonly maxCellBytes: number;
-
+  /** `maxCellBytes`: what a value and the ride-on fields of its key may take. */
   constructor(engine: EngineApi, maxCellBytes = Number.POSITIVE_INFINITY) {
-    this.maxCellBytes = maxCellBytes;
+    this.writer.maxLength = maxCellBytes;
     this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, idKey(id))?.subarray(1) });
   }
 

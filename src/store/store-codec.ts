@@ -3,7 +3,7 @@
  * scratch memory shared by the stores of the database and is valid until the next encoding.
  */
 import { readU16, readU32, writeU16 } from '../base/bytes.ts';
-import { CorruptionError, InvalidArgumentError, InvalidValueError, LimitExceededError } from '../base/errors.ts';
+import { CorruptionError, InvalidArgumentError, InvalidValueError } from '../base/errors.ts';
 import {
   CELL_RIDE_ON,
   CELL_SEPARATE,
@@ -24,6 +24,7 @@ import { youngArray } from '../base/young.ts';
 import type { KeySpec } from '../codec/key-spec.ts';
 import { describeValue } from '../codec/text.ts';
 import { KeyWriter } from '../codec/tuple.ts';
+import { tooLong } from '../codec/value-writer.ts';
 import { decodeRawBytes, decodeValue, decodeValueWithin, encodeRawBytes, encodeValue } from '../codec/value.ts';
 import { ITEM_ID_BYTES } from '../log/placeholder.ts';
 import type { EntryBlock } from '../node/entry-block.ts';
@@ -139,7 +140,7 @@ export class StoreCodec {
     else encodeValue(value, writer, registry);
     writer.bytes[0] = this.#flags;
     if (this.hasRideOn) writeU16(writer.bytes, 1, rideEnd - RIDE_ON_AT);
-    if (writer.length > this.shapes.maxCellBytes) throw tooLarge(writer.length, this.shapes.maxCellBytes);
+    if (writer.length > writer.maxLength) throw tooLong(writer.length, writer.maxLength);
   }
 
   /**
@@ -342,10 +343,4 @@ function mustBeAmounts(by: unknown, counters: readonly string[]): Readonly<Recor
     }
   }
   return by as Record<string, unknown>;
-}
-
-function tooLarge(found: number, allowed: number): LimitExceededError {
-  return new LimitExceededError(`a value takes ${found} bytes encoded, more than maxValueBytes (${allowed})`, {
-    details: { limit: 'maxValueBytes', allowed, found },
-  });
 }

@@ -478,6 +478,7 @@ export class StoreCore {
     }
     const value = cell.subarray(cellValueStart(cell, 0), cellLength);
     const short = this.codec.withReference(cell, etx.writeValue(storeId, key, 0, keyLength, value));
+    this.codec.shapes.writer.letGo();
     etx.put(storeId, key, 0, keyLength, short, 0, short.length, existed);
   }
 

@@ -4,6 +4,9 @@ import { LimitExceededError, TimeoutError } from '../../../src/base/errors.ts';
 import type { ConflictEvent } from '../../../src/store/conflict-events.ts';
 import { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
+import { ShapeStore } from '../../../src/store/shape-store.ts';
+import { type } from '../../../src/store/standard-schema.ts';
+import type { EngineApi } from '../../../src/transaction/engine-api.ts';
 
 const notes = defineStore<string, string>('notes');
 
@@ -47,6 +50,51 @@ it('a value past its limit is refused however it is stored, and what there was s
   expect(await db.read((tx) => tx.store(notes).get('a'))).toHaveLength(900);
   expect(await db.read((tx) => tx.store(separate).get('a'))).toHaveLength(900);
   await db.close();
+});
+
+// It was encoded in full, 300 MB and more than a second for a limit of a kilobyte, and the memory for that was kept.
+it('a value far past its limit is refused before memory is taken for it, one within it leaves none taken', async () => {
+  const db = await Database.memory({ maxValueBytes: 40_000_000 });
+  const raw = defineStore<string, Uint8Array>('raw', { raw: true });
+  const any = defineStore('any', { keySchema: type<string>(), value: type<unknown>() });
+  const text = 'x'.repeat(200_000_000);
+  const bytes = new Uint8Array(200_000_000);
+  const buffers = () => process.memoryUsage().arrayBuffers;
+  await db.write((tx) => {
+    tx.store(notes).put('a', 'short');
+    const before = buffers();
+    for (const value of [text, [text], { text }, bytes, [bytes]]) {
+      expect(() => tx.store(any).put('b', value)).toThrow(
+        expect.objectContaining({ details: expect.objectContaining({ limit: 'maxValueBytes', allowed: 40_000_000 }) }),
+      );
+    }
+    expect(() => tx.store(raw).put('b', bytes)).toThrow(LimitExceededError);
+    expect(buffers() - before).toBeLessThan(10_000_000);
+  });
+  const { writer } = new ShapeStore({} as EngineApi);
+  writer.encode(text.slice(0, 30_000_000), undefined);
+  expect(writer.bytes.length).toBeGreaterThan(30_000_000);
+  writer.letGo();
+  expect(writer.bytes.length).toBeLessThan(20_000_000);
+  await db.close();
+});
+
+it('the limit of a value counts what is stored, to the byte', async () => {
+  for (const value of ['x'.repeat(5000), { a: 'x'.repeat(5000), b: [1, 2, 3] }, 'é'.repeat(3000), 'ж'.repeat(3000)]) {
+    const writer = new ShapeStore({} as EngineApi).writer;
+    writer.encode(value, undefined);
+    const size = writer.length;
+    for (const [maxLength, isRefused] of [
+      [size + 1100, false],
+      [size, false],
+      [size - 1025, true],
+    ] as const) {
+      const limited = new ShapeStore({} as EngineApi, maxLength).writer;
+      const write = () => limited.encode(value, undefined);
+      if (isRefused) expect(write).toThrow(LimitExceededError);
+      else expect(write).not.toThrow();
+    }
+  }
 });
 
 it('a database that has reached its size refuses what would grow it, by name, and takes it after a removal', async () => {
