@@ -158,7 +158,9 @@ export class Transaction implements AsyncDisposable {
   /**
    * Makes somebody else's work part of this transaction: `commit` then first makes this database's part durable, asks every
    * participant to prepare, logs the decision and tells them. Where one refuses, everything is rolled back and its error is
-   * passed on; where time limit or signal end the asking, nobody is waited for, and who promises too late hears of the rollback again. Participants that fail after the decision are told to `onBackgroundError` (`ParticipantFailedError`).
+   * passed on. Where time limit or signal end the asking, everything is rolled back and nobody's answer is waited for; who promises
+   * after that hears of the rollback again. Participants that fail after the decision are told to `onBackgroundError`
+   * (`ParticipantFailedError`).
    */
   join(participant: Participant): void {
     checkParticipant(participant);
