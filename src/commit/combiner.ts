@@ -120,6 +120,11 @@ export class Combiner {
     return this.#queue.length > 0 || this.#inFlight > 0 || this.#recovering || this.#held.size > 0;
   }
 
+  /** Refuses everything for good. What was in flight when that began may be in the log or not. */
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
   /** Takes a request; `lone` says that nobody else is about to commit, so that there is nothing to wait for. */
   submit(request: CommitRequest, lone: boolean): void {
     if (this.#stopped !== undefined) {

@@ -48,6 +48,9 @@ export interface CheckpointContext {
   readonly segments: Segments;
   readonly reader: SnapshotReader;
   readonly images: SegmentWriter;
+  /** Where values go that are moved: nobody else writes there. */
+  readonly moved: SegmentWriter;
+  /** Where transactions write theirs: it has files that need rows. */
   readonly values: SegmentWriter;
   readonly space: Space;
   readonly ids: TransactionIds;
@@ -138,6 +141,7 @@ export class Checkpoint {
     await this.#mergePrepared();
     const forest = await this.#mergeForest();
     await context.values.sync();
+    await context.moved.sync();
     await context.images.sync();
     const { covered, root, nextStoreId } = input;
     return {
@@ -204,11 +208,11 @@ export class Checkpoint {
 
   /** Merges changes into a store's tree of the current root, or of this checkpoint where it has one already. */
   async #merge(storeId: number, changes: EntryCursor | undefined, removals: readonly KeyRange[] = []): Promise<void> {
-    const { cache, segments, values, space, pacer, mustStop } = this.#context;
+    const { cache, segments, moved, space, pacer, mustStop } = this.#context;
     const { relocations } = this.#input;
     const moving =
       changes &&
-      new MovingCursor(changes, storeId, values, segments, {
+      new MovingCursor(changes, storeId, moved, segments, {
         leaving: relocations.victims,
         onReference: (reference) => {
           const end = alignUp(reference.offset + reference.length, 8);
@@ -281,13 +285,14 @@ export class Checkpoint {
    * more, which settles as soon as no new file is begun.
    */
   async #mergeForest(): Promise<Handle | undefined> {
-    const { images, values, space } = this.#context;
+    const { images, moved, values, space } = this.#context;
     const version = this.#input.covered;
-    const files = (): number => images.written.length + values.written.length;
+    const files = (): number => images.written.length + moved.written.length + values.written.length;
     let before: number;
     do {
       before = files();
       this.#noteSizes(images, SEGMENT_IMAGES);
+      this.#noteSizes(moved, SEGMENT_VALUES);
       this.#noteSizes(values, SEGMENT_VALUES);
       const rows = space.takeChanges().map(({ key, cell }) => ({ key, cell, version }));
       await this.#merge(SEGMENT_STORE, new ListCursor(rows));

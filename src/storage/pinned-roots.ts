@@ -151,6 +151,14 @@ export class PinnedRoots {
     return this.#keepsAll ? undefined : named;
   }
 
+  /** Whether a backup copies the segment, perhaps to the end that the file had when it began. */
+  isCopied(index: number): boolean {
+    for (const kept of this.#byView.values()) {
+      if (kept.name === undefined && this.segmentsOf(kept).has(index)) return true;
+    }
+    return false;
+  }
+
   /** Of segments that the current root does not need: those that may be removed. The others are kept in mind. */
   withhold(free: readonly number[]): number[] {
     const named = this.segments();

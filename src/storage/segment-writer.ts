@@ -6,6 +6,9 @@
  *  3. A file is synced, then its folder, before anything names it: `sync` answers only then.
  *  4. After a failed write or sync nothing more is written to that file: the writer is poisoned and says so. Who reads what was
  *     to be written, say the transaction that spilled it, meets the disk's error and not a file that ends too early.
+ *  5. `abandon` removes, or cuts off, only what was never under a `name`. Who gives the log a record that names a file (a commit with
+ *     values in it, a root) calls `name` before, after a `sync`; so no record in the log, whether it counts or its fate is
+ *     unknown, and no root or pin made of such records names what goes.
  *
  * Layout of a segment: a 4096-byte header (magic, format, kind, database id, writer, number, CRC32C), then images or value
  * records one after another, each on 8 bytes. See FORMAT.md.
@@ -151,6 +154,8 @@ export class SegmentWriter implements ImageSink {
   #lastSync: Promise<void> = Promise.resolve();
   #folderChanged = false;
   #failure: unknown;
+  /** Of files that have such: where the bytes begin that nothing durable can name. */
+  #unnamed = new Map<number, number>();
 
   constructor(factory: SegmentFactory, kind: SegmentKind, targetBytes = SEGMENT_TARGET_BYTES) {
     this.#factory = factory;
@@ -233,13 +238,18 @@ export class SegmentWriter implements ImageSink {
   async #sync(): Promise<void> {
     this.#check();
     this.#flushPartial();
-    while (this.#writes.size > 0) await Promise.all(this.#writes);
-    this.#check();
+    // As it is now: what others append meanwhile may end, and fail, in the middle of a value.
     const finished = this.#unsynced.length;
     const files = [...this.#unsynced];
     if (this.#current !== undefined) files.push(this.#current);
+    const ends = files.map((segment) => segment.base);
+    while (this.#writes.size > 0) await Promise.all(this.#writes);
+    this.#check();
     try {
-      for (const segment of files) await syncFile(segment);
+      for (const [i, segment] of files.entries()) {
+        await segment.file.sync();
+        segment.synced = ends[i] as number;
+      }
       // Only what was finished before: a file that came to its end while it was synced has bytes to sync still.
       for (const segment of this.#unsynced.splice(0, finished)) segment.file.close();
       if (this.#folderChanged) {
@@ -255,6 +265,61 @@ export class SegmentWriter implements ImageSink {
       }
       throw error;
     }
+  }
+
+  /**
+   * What was synced may be named from now on: it stays whatever becomes of this writer. Answers how it was before, for `unname`
+   * where it is certain that nothing came to name it; then nothing may have been appended since.
+   */
+  name(): ReadonlyMap<number, number> {
+    const before = this.#unnamed;
+    this.#unnamed = new Map();
+    for (const [index, from] of before) {
+      const open = this.#current?.index === index ? this.#current : this.#unsynced.find((one) => one.index === index);
+      // One that is not open any more was synced to its end.
+      if (open !== undefined) this.#unnamed.set(index, Math.max(from, open.synced));
+    }
+    return before;
+  }
+
+  unname(before: ReadonlyMap<number, number>): void {
+    this.#unnamed = new Map(before);
+  }
+
+  /**
+   * Ends it and gives back what nobody can name: whole files, and the ends of files whose beginning may be named. Nobody reads that
+   * any more. `mayCut`: false where somebody copies the file as it is.
+   */
+  async abandon(mayCut: (index: number) => boolean): Promise<void> {
+    await this.close();
+    const { segments } = this.#factory;
+    for (const [index, from] of this.#unnamed) {
+      // Nobody walks it where what lies behind the last name could not be cut off: that may be torn.
+      this.forget(index);
+      if (from === 0) segments.removeFile(index);
+      else if (mayCut(index)) {
+        this.#cut(index, from);
+        this.written.push(index);
+      }
+    }
+    this.#unnamed.clear();
+  }
+
+  #cut(index: number, from: number): void {
+    const { env, segments } = this.#factory;
+    const file = env.files.open(segments.path(index), { mode: 'write' });
+    try {
+      if (file.sizeBytes() > from) file.truncateSync(from);
+    } finally {
+      file.close();
+    }
+    // What the disk refused lay behind that.
+    segments.setPending(index, undefined);
+  }
+
+  /** Files of a writer that ended: the next root says of them what it says of this one's. */
+  inherit(written: readonly number[]): void {
+    this.written.push(...written);
   }
 
   /** Ends the current file; the next append begins a new one. It is synced and closed by the next `sync`. */
@@ -291,6 +356,7 @@ export class SegmentWriter implements ImageSink {
     const current = new SegmentFile(env.files.open(segments.path(index), { mode: 'create', direct: true }), index);
     this.#folderChanged = true;
     this.written.push(index);
+    this.#unnamed.set(index, 0);
     current.fill = SEGMENT_HEADER_BYTES;
     current.buffer = this.#factory.takeBuffer();
     encodeSegmentHeader(current.buffer, this.kind, databaseId, writer, segmentNumber);
@@ -350,12 +416,6 @@ export class SegmentWriter implements ImageSink {
       });
     this.#writes.add(write);
   }
-}
-
-async function syncFile(segment: SegmentFile): Promise<void> {
-  const end = segment.base;
-  await segment.file.sync();
-  segment.synced = end;
 }
 
 function copyOverlap(from: Uint8Array, position: number, length: number, offset: number, into: Uint8Array): void {

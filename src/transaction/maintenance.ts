@@ -7,7 +7,9 @@
  * Invariants:
  *  1. The append right is used only for the three small records; merging blocks nobody for longer than a slice.
  *  2. A cycle that was overtaken by a recovery of the log adopts nothing.
- *  3. A cycle that fails leaves the database as it was before it, with one frozen table more.
+ *  3. A cycle that fails leaves the database as it was before it, with one frozen table more: what it wrote is given back. The cycle
+ *     alone writes images and moves values, to writers of its own, and nothing names that before a ROOT record does. So it may
+ *     go unless such a record was given to the log: then only where the log, read again, is known not to have it.
  *  4. Damage in a segment that compaction would empty keeps nothing else from going on: the segment stays as it is.
  */
 import { ClosedError, CorruptionError, type SopError } from '../base/errors.ts';
@@ -24,12 +26,13 @@ import { Pacer } from '../storage/pacer.ts';
 import { encodeReclaim } from '../storage/reclaim.ts';
 import type { PinnedRoots } from '../storage/pinned-roots.ts';
 import { findRelocations, NO_RELOCATIONS } from '../storage/relocation.ts';
-import { encodeRoot } from '../storage/root.ts';
+import { encodeRoot, type RootRecord } from '../storage/root.ts';
 import { parseSegmentFileName, type Segments } from '../storage/segments.ts';
 import { SEGMENT_IMAGES, SEGMENT_VALUES, type SegmentFactory, SegmentWriter } from '../storage/segment-writer.ts';
 import type { SnapshotReader } from '../storage/snapshot-reader.ts';
 import type { VictimChoice } from '../storage/space.ts';
 import type { Figures } from './figures.ts';
+import { ValueWriters } from './value-writers.ts';
 import { GENERATION_BYTES, NO_CHOICE, Victims } from './victims.ts';
 
 /** Quiet time after which the log's durable number is written once more, and after which a checkpoint may begin. */
@@ -58,6 +61,8 @@ export interface MaintenanceHost {
   nextCounter(): number;
   /** Segments that open transactions have written values to: their commits will refer to them. */
   segmentsInUse(): Set<number>;
+  /** Whether a transaction that has not ended wrote values there. */
+  isWritingValuesTo(writer: SegmentWriter): boolean;
   backgroundError(error: unknown): void;
 }
 
@@ -71,7 +76,9 @@ export class Maintenance {
   readonly #host: MaintenanceHost;
   readonly #combiner: Combiner;
   #images: SegmentWriter;
-  #values: SegmentWriter;
+  /** Values that cycles move. */
+  #moved: SegmentWriter;
+  readonly #values: ValueWriters;
   #cycle: Promise<void> | undefined;
   #wanted = false;
   /** The next active table must have room for as many bytes. */
@@ -95,16 +102,18 @@ export class Maintenance {
     this.#choice = new Victims(host);
     this.pacer = new Pacer(host.env, () => host.state.active.usedBytes / host.state.active.capacityBytes);
     this.#images = new SegmentWriter(host.factory, SEGMENT_IMAGES);
-    this.#values = new SegmentWriter(host.factory, SEGMENT_VALUES);
+    this.#moved = new SegmentWriter(host.factory, SEGMENT_VALUES);
+    this.#values = new ValueWriters(host);
   }
 
-  /** Where large values are written. After a failure to another file: the disk may have room again. */
+  /** Where transactions write large values. */
   get values(): SegmentWriter {
-    if (this.#values.hasFailed) {
-      this.#values.close().catch((error: unknown) => this.#host.backgroundError(error));
-      this.#values = new SegmentWriter(this.#host.factory, SEGMENT_VALUES);
-    }
-    return this.#values;
+    return this.#values.current;
+  }
+
+  /** A transaction that may have written values has ended. */
+  noteEnd(): void {
+    this.#values.giveBack();
   }
 
   /** Commits come faster than the running merge can afford. */
@@ -190,6 +199,7 @@ export class Maintenance {
     this.#idleTimer?.cancel();
     await this.#cycle?.catch(() => {});
     await this.#images.close();
+    await this.#moved.close();
     await this.#values.close();
   }
 
@@ -242,6 +252,8 @@ export class Maintenance {
       if (this.#stopping || host.generation !== generation) throw new GivenUp();
     };
     try {
+      // It takes room that may be missing.
+      await this.#values.givenBack();
       this.loadSpace();
       const before = host.state.space.totalBytes;
       const { victims, liveBytes } = this.#chooseVictims(eager);
@@ -316,9 +328,10 @@ export class Maintenance {
     const { state, segments, reader, cache } = host;
     const root = state.view.root;
     const images = this.#images;
-    const { values } = this;
+    const moved = this.#moved;
+    const { values, pacer } = this;
     const { space, ids, prepared } = state;
-    const context = { cache, segments, reader, images, values, space, ids, prepared, pacer: this.pacer, mustStop };
+    const context = { cache, segments, reader, images, moved, values, space, ids, prepared, pacer, mustStop };
     // A recovery of the log meanwhile makes a view of its own: the tables being merged stay ours until we notice.
     const view = state.views.acquire();
     let result: CheckpointResult;
@@ -326,7 +339,7 @@ export class Maintenance {
       const relocations =
         victims.length === 0
           ? NO_RELOCATIONS
-          : await findRelocations({ segments, reader, space, values, root }, victims);
+          : await findRelocations({ segments, reader, space, values: moved, root }, victims);
       mustStop();
       const frozen = view.tables.filter((table) => table.newestNumber <= covered && table.baseNumber < covered);
       const input = { root, frozen, covered, nextStoreId: state.nextStoreId, relocations };
@@ -335,12 +348,15 @@ export class Maintenance {
       if (state.views.release(view)) state.viewReleased(view);
     }
     mustStop();
-    await this.#combiner.control(KIND_ROOT, encodeRoot(result.record, segments), host.writer, host.nextCounter());
+    // Its rows say how long the files of all three are.
+    values.name();
+    await this.#sendRoot(result.record);
     mustStop();
     state.adopt(result.record, result.roots);
     for (const victim of victims) {
       images.forget(victim);
-      values.forget(victim);
+      moved.forget(victim);
+      this.#values.forget(victim);
     }
     state.reclaims.add({ covered, segments: result.dead });
     const { figures } = host;
@@ -350,6 +366,21 @@ export class Maintenance {
     this.#combiner.resume();
     await this.#tidyUp(covered);
     return ms;
+  }
+
+  /** From here on a root that counts may name what the cycle wrote; if it is refused for certain, nothing does. */
+  async #sendRoot(record: RootRecord): Promise<void> {
+    const host = this.#host;
+    const writers = [this.#images, this.#moved];
+    const before = writers.map((writer) => writer.name());
+    try {
+      await this.#combiner.control(KIND_ROOT, encodeRoot(record, host.segments), host.writer, host.nextCounter());
+    } catch (error) {
+      // A combiner that goes on refuses only what it never gave to the log, or did not find in the log when it read that again.
+      const isRefused = !this.#combiner.isStopped && host.state.view.root.record.covered !== record.covered;
+      if (isRefused) writers.forEach((writer, i) => void writer.unname(before[i] as ReadonlyMap<number, number>));
+      throw error;
+    }
   }
 
   /** What a new root makes needless goes. The root is adopted whatever becomes of this: errors are told, and that is all. */
@@ -370,12 +401,13 @@ export class Maintenance {
     }
   }
 
-  /** After a cycle that was given up: writers, counts and flags as if it had never been. */
+  /** After a cycle that was given up: writers, files, counts and flags as if it had never been. */
   async #startOver(): Promise<void> {
-    const { factory, state } = this.#host;
-    const failed = this.#images;
+    const { factory, state, pinnedRoots, backgroundError } = this.#host;
+    const failed = [this.#images, this.#moved];
     this.#images = new SegmentWriter(factory, SEGMENT_IMAGES);
-    await failed.close().catch(() => {});
+    this.#moved = new SegmentWriter(factory, SEGMENT_VALUES);
+    for (const writer of failed) await writer.abandon((index) => !pinnedRoots.isCopied(index)).catch(backgroundError);
     state.forgetSpace();
     this.#spaceLoaded = false;
   }
@@ -434,7 +466,7 @@ export class Maintenance {
 
   /** A victim that is still being written ends here: what follows goes to a new segment. */
   #endVictims(victims: readonly number[]): void {
-    for (const writer of [this.#images, this.#values]) {
+    for (const writer of [this.#images, this.#moved, this.values]) {
       if (victims.includes(writer.currentSegment)) writer.finish();
     }
   }

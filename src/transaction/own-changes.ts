@@ -282,6 +282,10 @@ export class OwnChanges {
     return this.#values?.segments ?? NO_SEGMENTS;
   }
 
+  isWritingValuesTo(writer: SegmentWriter): boolean {
+    return this.#values?.writer === writer && this.#hasWrittenValues;
+  }
+
   /** Whether all of it is in the buffers. */
   get isInMemory(): boolean {
     return !this.#hasWrittenValues && this.stores.every(({ spill }) => spill === undefined);
@@ -293,7 +297,12 @@ export class OwnChanges {
 
   /** What lies outside of the log becomes durable. */
   async sync(): Promise<void> {
-    if (this.#hasWrittenValues) await this.#values?.writer.sync();
+    const { writer } = this.#values ?? {};
+    if (writer !== undefined && this.#hasWrittenValues) {
+      await writer.sync();
+      // The request that comes next names them.
+      writer.name();
+    }
     for (const { spill } of this.stores) await spill?.finish();
   }
 

@@ -291,7 +291,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       if (this.pinnedRoots.release(transaction.view)) this.reclaim();
       return;
     }
-    if (transaction.kind === 'write') this.#openWrites--;
+    if (transaction.kind === 'write') {
+      this.#openWrites--;
+      this.#maintenance?.noteEnd();
+    }
     const { state } = this;
     if (state.views.release(transaction.view)) {
       state.viewReleased(transaction.view);
@@ -323,6 +326,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const inUse = this.state.prepared.segments(this.segments);
     for (const transaction of this.#open.all) for (const segment of transaction.valueSegments) inUse.add(segment);
     return inUse;
+  }
+
+  isWritingValuesTo(writer: SegmentWriter): boolean {
+    return this.#open.all.some((transaction) => transaction.isWritingValuesTo(writer));
   }
 
   isLeaving(segment: number): boolean {

@@ -17,6 +17,7 @@ import { OP_INCREMENT, OP_PUT, RECORD_WORDS } from '../log/record.ts';
 import { AT, type EntryCursor } from '../node/entry-cursor.ts';
 import { LayeredCursor } from '../storage/layered-cursor.ts';
 import { fewLayers } from '../storage/run-layers.ts';
+import type { SegmentWriter } from '../storage/segment-writer.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { readValue, readValueSync } from '../storage/value-log.ts';
 import type { View } from '../storage/view.ts';
@@ -347,6 +348,10 @@ export class Transaction implements EngineTransaction {
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
     return this.#own.valueSegments;
+  }
+
+  isWritingValuesTo(writer: SegmentWriter): boolean {
+    return this.#own.isWritingValuesTo(writer);
   }
 
   // ---- ending ----
