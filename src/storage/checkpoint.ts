@@ -4,7 +4,7 @@
  *  1. Everything is written to new places; the old root stays readable until nobody reads it.
  *  2. The new root is answered only after all that it names is synced, files and folder.
  *  3. Every segment the new root names has a row in its segment store (space.ts, invariant 2).
- *  4. Given up half way, it leaves nothing but files that nobody names.
+ *  4. Given up half way, it leaves nothing but files that nobody names, and ends of files: its writers give them back.
  */
 import { alignUp, compareKeys } from '../base/bytes.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';

@@ -48,6 +48,7 @@ export class SegmentFactory {
   /** Called with the bytes by which the folder is about to grow; throws where that is not allowed. */
   beforeGrow: (bytes: number) => void = () => {};
   #nextNumber = 0;
+  readonly #earlierNames = new Set<number>();
   readonly #freeBuffers: Uint8Array[] = [];
 
   /** `bufferBytes`: what is collected before it is written, a multiple of 4096. */
@@ -62,10 +63,16 @@ export class SegmentFactory {
   /** The number of this writer's next segment. A writer that has used up its numbers goes on under another name. */
   takeNumber(): number {
     if (this.#nextNumber === NUMBERS_PER_WRITER) {
+      this.#earlierNames.add(this.writer);
       this.writer = randomWriter(this.env);
       this.#nextNumber = 0;
     }
     return this.#nextNumber++;
+  }
+
+  /** Whether this opening wrote segments under the name. */
+  hasName(writer: number): boolean {
+    return writer === this.writer || this.#earlierNames.has(writer);
   }
 
   takeBuffer(): Uint8Array {

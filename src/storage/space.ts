@@ -4,7 +4,7 @@
  *  1. Live bytes are an estimate from above or below (a crash loses what was counted since the last checkpoint); they choose
  *     what to compact. What may be removed is decided by a walk of the segment, never by a count.
  *  2. Every segment that a root names has a row in the segment store of that root. A file without a row is nobody's.
- *  3. A file is removed only after a record in the log said so, and only when no snapshot reads an older root.
+ *  3. A file that had a row is removed only after a record in the log said so, and only when no snapshot reads an older root.
  *  4. `totalBytes` ends where something named by a root ends, or our own writer did: behind it a crash may have left anything.
  *
  * A row: key u48 writer, u16 number (big-endian); cell: flags 0, u8 kind, u48 total bytes, u48 live bytes.

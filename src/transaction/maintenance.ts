@@ -12,16 +12,18 @@
  *     go unless such a record was given to the log: then only where the log, read again, is known not to have it.
  *  4. Damage in a segment that compaction would empty keeps nothing else from going on: the segment stays as it is.
  */
-import { ClosedError, CorruptionError, type SopError } from '../base/errors.ts';
+import { ClosedError, CorruptionError, DiskFullError, type SopError } from '../base/errors.ts';
 import type { Combiner } from '../commit/combiner.ts';
 import type { Env, Timer } from '../env/env.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import { KIND_FREEZE, KIND_RECLAIM, KIND_ROOT } from '../log/batch.ts';
 import type { CommitLog } from '../log/commit-log.ts';
+import type { LogOpening } from '../log/log-recovery.ts';
 import type { ImageCache } from '../node/image-cache.ts';
 import { Checkpoint, type CheckpointResult } from '../storage/checkpoint.ts';
 import type { DatabaseState } from '../storage/database-state.ts';
 import { loadSpace } from '../storage/load-space.ts';
+import { namedByLog } from '../storage/named-by-log.ts';
 import { Pacer } from '../storage/pacer.ts';
 import { encodeReclaim } from '../storage/reclaim.ts';
 import type { PinnedRoots } from '../storage/pinned-roots.ts';
@@ -63,6 +65,8 @@ export interface MaintenanceHost {
   segmentsInUse(): Set<number>;
   /** Whether a transaction that has not ended wrote values there. */
   isWritingValuesTo(writer: SegmentWriter): boolean;
+  /** See `namedByLog`. */
+  readLog(): Promise<LogOpening>;
   backgroundError(error: unknown): void;
 }
 
@@ -91,6 +95,7 @@ export class Maintenance {
   #stopping = false;
   #spaceLoaded = false;
   #swept = false;
+  #sweptEarly = false;
   #reclaiming = false;
   #lastCommitMs = 0;
   #noted = true;
@@ -275,6 +280,8 @@ export class Maintenance {
       host.figures.checkpointFails(host.state.active.baseNumber, host.env.clock.monotonicMs());
       if (error instanceof CorruptionError) this.#choice.noteDamaged(this.victims);
       await this.#startOver();
+      // Where that makes room it is worth another try.
+      if (error instanceof DiskFullError && (await this.#sweepEarly())) throw new GivenUp();
       throw error;
     } finally {
       this.victims = NO_VICTIMS;
@@ -412,22 +419,71 @@ export class Maintenance {
     this.#spaceLoaded = false;
   }
 
-  /** Files that no root names and no live writer owns, left by a crash. Once, after the first root of this opening. */
+  /**
+   * Files that the root does not name and no live writer owns, left by a crash. Once, after the first root of this opening, which
+   * covers all that the log held before: no record that a later opening reads can name them.
+   */
   #sweep(covered: number): void {
     if (this.#swept) return;
     this.#swept = true;
-    const { env, segments, state, writer, factory } = this.#host;
-    const orphans: number[] = [];
+    const { env, segments, state } = this.#host;
     const prepared = state.prepared.segments(segments);
-    for (const name of env.files.list(segments.folder)) {
-      const parsed = parseSegmentFileName(name);
-      if (parsed === undefined || parsed.writer === writer || parsed.writer === factory.writer) continue;
-      const index = segments.indexOf(parsed.writer, parsed.segmentNumber);
+    const orphans: number[] = [];
+    for (const index of this.#othersFiles()) {
       if (prepared.has(index)) continue;
       if (!state.space.segments.has(index)) orphans.push(index);
       else state.space.noteFileSize(index, env.files.status(segments.path(index))?.sizeBytes ?? 0);
     }
     state.reclaims.add({ covered, segments: orphans });
+  }
+
+  /**
+   * The same where the first root has no room: what the log names stays too. Once; true where something was removed.
+   *
+   * Of files of writers that are gone, nobody comes to name one that root, pins, log and prepared transactions do not name now: who
+   * refers to a value that is there already has found it by one of these. Pins, and what a backup copies, are asked for
+   * when the files go. And before they go there is a RECLAIM record in the log: with it the log is ours alone, so that a writer
+   * who goes on past a lost lock can not commit what would name them.
+   */
+  async #sweepEarly(): Promise<boolean> {
+    if (this.#swept || this.#sweptEarly || this.#stopping) return false;
+    this.#sweptEarly = true;
+    const { state, segments, log, cache, figures, backgroundError } = this.#host;
+    const before = figures.segmentsReclaimed;
+    try {
+      const candidates = this.#othersFiles();
+      this.loadSpace();
+      const { covered } = state.view.root.record;
+      const named = this.#host.segmentsInUse();
+      for (const index of state.space.segments.keys()) named.add(index);
+      const proven = log.durableNumber;
+      const opening = await this.#host.readLog();
+      try {
+        // Somebody else is at work here, or the root is another one: nothing of what was looked at is sure.
+        if (opening.durableNumber < proven || opening.coveredNumber !== covered) return false;
+        for (const index of await namedByLog(opening.replay(), segments, cache, this.#host.env)) named.add(index);
+      } finally {
+        opening.close();
+      }
+      if (state.view.root.record.covered !== covered) return false;
+      state.reclaims.add({ covered, segments: candidates.filter((index) => !named.has(index)) });
+      await this.#reclaim();
+    } catch (error) {
+      backgroundError(error);
+    }
+    return figures.segmentsReclaimed > before;
+  }
+
+  /** Segment files of writers that are gone: we hold the lock. */
+  #othersFiles(): number[] {
+    const { env, segments, factory } = this.#host;
+    const found: number[] = [];
+    for (const name of env.files.list(segments.folder)) {
+      const parsed = parseSegmentFileName(name);
+      if (parsed === undefined || factory.hasName(parsed.writer)) continue;
+      found.push(segments.indexOf(parsed.writer, parsed.segmentNumber));
+    }
+    return found;
   }
 
   async #reclaim(): Promise<void> {

@@ -25,7 +25,7 @@ import type { Env } from '../env/env.ts';
 import { KIND_DEATH, KIND_USER } from '../log/batch.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import { listEpochs } from '../log/epoch-file.ts';
-import { type LogOpening, openLog } from '../log/log-recovery.ts';
+import { type LogOpening, type OpenLogOptions, openLog } from '../log/log-recovery.ts';
 import { mustBeUnchanged } from '../log/takeover.ts';
 import { ImageCache } from '../node/image-cache.ts';
 import type { DatabaseFolder } from '../storage/database-folder.ts';
@@ -454,18 +454,9 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
     if (isSealed(log) || cause instanceof DatabaseLockedError) throw log.failed ?? cause;
     const isLogSound = log.failed === undefined;
-    const common = {
-      env: this.env,
-      folder: this.folder,
-      databaseId: this.databaseId,
-      writer: this.writer,
-      ...logOptions(this.#options),
-    };
     const provenNumber = log.durableNumber;
     if (!isLogSound) await log.close().catch(() => {});
-    const opening = isLogSound
-      ? await openLog({ ...common, mode: 'read', ownerAlive: true, provenNumber })
-      : await openLog({ ...common, mode: 'write', provenNumber });
+    const opening = isLogSound ? await this.readLog() : await this.#openLog({ mode: 'write', provenNumber });
     try {
       if (isLogSound) mustBeUnchanged(this.folder, provenNumber, opening.durableNumber);
       this.#recovered = this.state.rebuild(this.#rootOf(opening), opening.replay(), this.writer);
@@ -479,6 +470,16 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     const ms = this.env.clock.monotonicMs() - beganMs;
     this.figures.noteRecovered(cause, log.epoch, this.state.durable, ms);
     this.backgroundError(cause);
+  }
+
+  /** All that the log holds above its root, up to what is durable now. To be closed. */
+  readLog(): Promise<LogOpening> {
+    return this.#openLog({ mode: 'read', ownerAlive: true, provenNumber: this.log.durableNumber });
+  }
+
+  #openLog(options: Pick<OpenLogOptions, 'mode' | 'ownerAlive' | 'provenNumber'>): Promise<LogOpening> {
+    const { env, folder, databaseId, writer } = this;
+    return openLog({ env, folder, databaseId, writer, ...logOptions(this.#options), ...options });
   }
 
   /** Whether somebody got past our lock and goes on without us: what we miss then was reclaimed. */

@@ -363,3 +363,82 @@ describe('a checkpoint whose root was sent when the log failed', () => {
     await engine.close();
   });
 });
+
+describe('a disk that a crash left full', () => {
+  /** As a process leaves it that was killed while it wrote. */
+  function leaveTorn(env: Env, name: string, bytes: number): void {
+    const file = env.files.open(`${FOLDER}/data/${name}`, { mode: 'create' });
+    file.writeSync(new Uint8Array(bytes).fill(0xee), 0);
+    file.close();
+  }
+
+  it('is emptied of what nobody names when the first checkpoint has no room, and of nothing else', async () => {
+    const env = memoryEnv({ capacityBytes: 2 * DISK_BYTES });
+    const options = { ...OPTIONS, tableBytes: 256 * KB };
+    let engine = await openSmall(env, options);
+    await write(engine, (tx) => putSeparate(tx, 'merged', filled(1)));
+    await engine.checkpoint();
+    await engine.pin('kept');
+    await engine.close();
+    // Each opening has a file of its own: overridden, in the log, in a run, prepared.
+    for (const [key, byte] of [
+      ['overridden', 2],
+      ['logged', 3],
+    ] as const) {
+      engine = await openSmall(env, options);
+      await write(engine, (tx) => putSeparate(tx, key, filled(byte)));
+      await engine.close();
+    }
+    engine = await openSmall(env, { ...options, tableBytes: 64 * KB });
+    await write(engine, (tx) => {
+      putSeparate(tx, 'in a run', filled(4));
+      for (let i = 0; i < 400; i++) put(tx, `run ${i}`, filled(4, 100));
+    });
+    await engine.close();
+    engine = await openSmall(env, options);
+    const prepared = engine.begin('write');
+    putSeparate(prepared, 'prepared', filled(5));
+    const { id } = prepared;
+    await prepared.prepare();
+    await engine.close();
+    leaveTorn(env, '00000000abcd-0.seg', 1500 * KB);
+    leaveTorn(env, '00000000abcd-1.seg', 500 * KB);
+
+    engine = await openSmall(env, options);
+    const before = engine.begin('read');
+    await write(engine, (tx) => {
+      put(tx, 'overridden', 'short');
+      for (let i = 0; i < 100; i++) put(tx, `key ${i}`, filled(6, 1000));
+    });
+    fill(env, 130 * KB);
+    const full = dataBytes(env);
+    await engine.checkpoint();
+    expect(dataBytes(env)).toBeLessThan(full - 1500 * KB);
+    // What its reader saw when the files went, an older version included.
+    const expectOld = (): void => {
+      for (const [key, byte] of [
+        ['merged', 1],
+        ['overridden', 2],
+        ['logged', 3],
+        ['in a run', 4],
+      ] as const) {
+        expect(get(before, key), key).toEqual(filled(byte));
+      }
+    };
+    expectOld();
+    before.rollback();
+    await engine.decide(id, true);
+    for (let i = 0; i < 2; i++) {
+      const reading = engine.begin('read');
+      expect(get(reading, 'prepared')).toEqual(filled(5));
+      expect(get(reading, 'in a run')).toEqual(filled(4));
+      expect(getText(reading, 'overridden')).toBe('short');
+      reading.rollback();
+      await expectWhole(engine);
+      await engine.close();
+      engine = await openSmall(env, options);
+      await engine.checkpoint();
+    }
+    await engine.close();
+  });
+});
