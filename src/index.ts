@@ -129,6 +129,7 @@ export {
   type,
 } from './store/standard-schema.ts';
 export type { SalvageLoss, SalvageOptions, SalvageReport } from './store/salvage.ts';
+export type { SalvagedIndex } from './store/salvaged-stores.ts';
 export type { SalvageProgress } from './transaction/salvage.ts';
 export { TxStore } from './store/store.ts';
 export type { BagEntry, Entry, IncrementBy, Item, LookupKey } from './store/store-types.ts';

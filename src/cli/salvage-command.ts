@@ -31,6 +31,8 @@ export const salvageCommand: Command = {
     for (const loss of report.lost) await out.line(describe(loss));
     if (report.olderRoot)
       await out.line(`the newest root could not be read; trees are as of number ${report.rootNumber}`);
+    for (const { store, index, state } of report.rebuilt)
+      await out.line(`index '${index}' of '${store}': ${STATES[state]}`);
     const entries = countOf(report.entries, 'entry', 'entries');
     const what = `${entries} of trees and ${countOf(report.transactions, 'transaction', 'transactions')} of the log`;
     const lost = countOf(report.lost.length, 'piece is', 'pieces are');
@@ -40,16 +42,23 @@ export const salvageCommand: Command = {
   },
 };
 
+const STATES = {
+  ready: 'built anew',
+  building: 'to be built anew by the program that has its function',
+  failed: 'could not be built anew',
+};
+
 function countOf(count: number, one: string, many: string): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`;
 }
 
 function describe(loss: SalvageLoss): string {
-  const { what, file, offset, store, name, entries, key, lower, upper } = loss;
+  const { what, file, offset, store, name, index, entries, key, lower, upper } = loss;
   const parts = [`lost: ${what}`];
   // Many messages name the place themselves.
   if (file !== undefined && !what.includes(file)) parts.push(`${file}${offset === undefined ? '' : ` at ${offset}`}`);
   if (store !== undefined) parts.push(name === undefined ? `store ${store}` : `store '${name}'`);
+  if (index !== undefined) parts.push(`index '${index}'`);
   if (entries !== undefined) parts.push(countOf(entries, 'entry', 'entries'));
   if (key !== undefined) parts.push(`key ${key}`);
   if (lower !== undefined)

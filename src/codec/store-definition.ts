@@ -106,6 +106,12 @@ function highestIdIn({ id, indexes, next }: StoredDefinition): number {
   return next === undefined ? highest : Math.max(highest, next.mapId, next.changesId, highestIdIn(next.definition));
 }
 
+/** Ids of the stores that belong to it: its own, of its indexes, and of what it is being redefined to. */
+export function storeIdsOf({ id, indexes, next }: StoredDefinition): number[] {
+  const ids = [id, ...indexes.map((index) => index.id)];
+  return next === undefined ? ids : [...ids, ...storeIdsOf(next.definition), next.mapId, next.changesId];
+}
+
 function toNextRow({ definition, mapId, changesId }: StoredNext): object {
   return { row: encodeStoreDefinition(definition), mapId, changesId };
 }

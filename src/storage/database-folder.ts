@@ -197,7 +197,7 @@ export class DatabaseFolder {
     } finally {
       if (!isOurs) file.close();
     }
-    if (!isOurs) throw this.#lockedError();
+    if (!isOurs) throw this.#lockedError('close it there or open with readOnly');
     this.#lock = file;
   }
 
@@ -220,6 +220,11 @@ export class DatabaseFolder {
     } finally {
       file.close();
     }
+  }
+
+  /** For who reads what a writer might change meanwhile: throws `DatabaseLockedError` naming the holder. */
+  mustHaveNoLiveOwner(): void {
+    if (this.hasLiveOwner()) throw this.#lockedError('close it there first');
   }
 
   /** Removes what dead members left (the caller holds the exclusive lock) and says who we are. */
@@ -255,10 +260,10 @@ export class DatabaseFolder {
     return undefined;
   }
 
-  #lockedError(): DatabaseLockedError {
+  #lockedError(way: string): DatabaseLockedError {
     const owner = this.readOwner();
     const who = owner === undefined ? 'another opener' : `process ${owner.pid} on ${owner.host}, since ${owner.since}`;
-    return new DatabaseLockedError(`${this.path} is open for writing by ${who}; close it there or open with readOnly`, {
+    return new DatabaseLockedError(`${this.path} is open for writing by ${who}; ${way}`, {
       details: { folder: this.path, ...owner },
     });
   }

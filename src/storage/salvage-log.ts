@@ -41,6 +41,8 @@ export interface FoundLog {
   readonly batches: readonly FoundBatch[];
   /** Root records, newest first. */
   readonly roots: readonly Uint8Array[];
+  /** Files whose header is valid. */
+  readonly headers: number;
 }
 
 export function readDamagedLog(env: Env, folder: string, databaseId: Uint8Array, lost: (what: Lost) => void): FoundLog {
@@ -71,7 +73,7 @@ export function readDamagedLog(env: Env, folder: string, databaseId: Uint8Array,
       lost({ what: `a log file: ${error.message}`, file: path, offset: 0 });
     }
   }
-  return { batches: inOrder(found, headers), roots };
+  return { batches: inOrder(found, headers), roots, headers: headers.size };
 }
 
 function headerOf(file: File, epoch: number, databaseId: Uint8Array): EpochHeader | undefined {

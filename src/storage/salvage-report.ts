@@ -4,9 +4,8 @@ export interface Lost {
   readonly what: string;
   readonly file?: string;
   readonly offset?: number;
-  /** Id of the store, and its name where that is known. */
+  /** Id of the store. */
   readonly store?: number;
-  readonly name?: string;
   /** Entries that are gone, as far as what points at them says; undefined where nobody knows. */
   readonly entries?: number;
   /** The only key that is gone, where that is known. */

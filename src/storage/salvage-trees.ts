@@ -118,6 +118,7 @@ function visitLeaf(views: ImageViews, key: Uint8Array, visitor: TreeVisitor): vo
 /** Roots of forests that lie in segments, whoever named them; newest first. For a database that has lost its root records. */
 export function findForests(segments: Segments): Handle[] {
   const found: { handle: Handle; level: number }[] = [];
+  if (segments.env.files.status(segments.folder) === undefined) return [];
   for (const name of segments.env.files.list(segments.folder)) {
     const parsed = parseSegmentFileName(name);
     if (parsed === undefined) continue;

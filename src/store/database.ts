@@ -164,10 +164,10 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Writes what is readable of a damaged database into a new folder `to`, and lists what is lost. The damaged folder is only read;
-   * it must not be open for writing. Errors: `InvalidArgumentError` where `to` holds a database; `DatabaseNotFoundError` where
-   * nothing in `from` tells whose it is; `IoError` and `DiskFullError` of the new folder; `AbortedError`. Some megabytes of what is copied
-   * are in memory at a time.
+   * Writes what is readable of a damaged database into a new folder `to`, and lists what is lost. The damaged folder is only read.
+   * Indexes of stores that have lost something are built anew. Errors: `DatabaseLockedError` where `from` is open for writing;
+   * `InvalidArgumentError` where `to` holds a database; `DatabaseNotFoundError` where nothing in `from` tells whose it is;
+   * `IoError` and `DiskFullError` of the new folder; `AbortedError`. Some megabytes of what is copied are in memory at a time.
    */
   static async salvage(from: string, to: string, options: SalvageOptions = {}): Promise<SalvageReport> {
     return salvageDatabase(nodeEnv(), from, to, options);

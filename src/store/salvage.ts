@@ -1,10 +1,21 @@
 /** Salvage as programs see it: losses with keys that people can read. */
 import { watchAnswer } from '../base/thenable.ts';
 import { compileKeySpec } from '../codec/key-spec.ts';
-import type { StoredDefinition } from '../codec/store-definition.ts';
+import { type StoredDefinition, storeIdsOf } from '../codec/store-definition.ts';
 import { stringifyTypedJson } from '../codec/typed-json.ts';
 import type { Env } from '../env/env.ts';
+import type { Lost } from '../storage/salvage-report.ts';
+import {
+  CATALOG_STORE,
+  DROPPED_STORE,
+  FOREST_STORE,
+  INDEX_STATE_STORE,
+  PIN_STORE,
+  PREPARED_STORE,
+  SHAPE_STORE,
+} from '../storage/system-stores.ts';
 import { type FloorSalvageReport, salvage, type SalvageProgress } from '../transaction/salvage.ts';
+import { type SalvagedIndex, SalvagedStores } from './salvaged-stores.ts';
 
 /** A number has eight bytes behind its first, an identifier sixteen. */
 const MOST_ZEROS = 16;
@@ -27,6 +38,8 @@ export interface SalvageLoss {
   readonly store?: number;
   /** Its name, where that is known. */
   readonly name?: string;
+  /** The index of the store, where it is of one. */
+  readonly index?: string;
   /** Entries that are gone, as far as what points at them says. */
   readonly entries?: number;
   /** The only key that is gone, where that is known, as typed JSON, or as hexadecimal bytes where that can not be told. */
@@ -47,8 +60,10 @@ export interface SalvageReport {
   readonly rootNumber: number;
   /** The newest root could not be read. */
   readonly olderRoot: boolean;
-  /** Empty where the database was sound. */
+  /** Empty where the database was sound and had neither pins nor undecided transactions. */
   readonly lost: readonly SalvageLoss[];
+  /** Indexes of stores that have lost something: they were emptied, and built anew where that could be done here. */
+  readonly rebuilt: readonly SalvagedIndex[];
 }
 
 export async function salvageDatabase(
@@ -58,9 +73,23 @@ export async function salvageDatabase(
   options: SalvageOptions,
   fromEnv: Env = env,
 ): Promise<SalvageReport> {
-  const report = await salvage({ env, fromEnv, from, to, ...options, ...watched(options) });
+  let stores: SalvagedStores | undefined;
+  const report = await salvage({
+    ...options,
+    ...watched(options),
+    env,
+    fromEnv,
+    from,
+    to,
+    complete: async (engine, losses) => {
+      stores = new SalvagedStores({ engine, env, losses, signal: options.signal });
+      await stores.mend();
+    },
+  });
   const { entries, transactions, rootNumber, olderRoot } = report;
-  return { entries, transactions, rootNumber, olderRoot, lost: toLosses(report) };
+  const rebuilt = stores?.rebuilt ?? new Map<number, SalvagedIndex>();
+  const lost = toLosses(report, rebuilt);
+  return { entries, transactions, rootNumber, olderRoot, lost, rebuilt: [...rebuilt.values()] };
 }
 
 /** What `onProgress` rejects with ends the salvage when there is more to tell, as what it throws does. */
@@ -78,15 +107,67 @@ function watched({ onProgress }: SalvageOptions): SalvageOptions {
   };
 }
 
-function toLosses({ lost, definitions }: FloorSalvageReport): SalvageLoss[] {
-  return lost.map(({ key, lower, upper, ...rest }) => {
-    const definition = rest.store === undefined ? undefined : definitions.get(rest.store);
-    const shown: { key?: string; lower?: string; upper?: string } = {};
-    if (key !== undefined) shown.key = showKey(key, definition);
-    if (lower !== undefined) shown.lower = showKey(lower, definition);
-    if (upper !== undefined) shown.upper = showKey(upper, definition);
-    return { ...rest, ...shown };
+/** What the engine keeps for itself, in words. */
+const SYSTEM_STORES: ReadonlyMap<number, string> = new Map([
+  [FOREST_STORE, 'the roots of trees'],
+  [CATALOG_STORE, 'the definitions of stores'],
+  [SHAPE_STORE, 'the shapes of values'],
+  [PIN_STORE, 'the pins'],
+  [DROPPED_STORE, 'the list of dropped stores'],
+  [INDEX_STATE_STORE, 'the states of indexes'],
+  [PREPARED_STORE, 'the prepared transactions'],
+]);
+
+interface Owner {
+  readonly definition: StoredDefinition;
+  readonly index: string | undefined;
+}
+
+function toLosses(
+  { lost, definitions }: FloorSalvageReport,
+  rebuilt: ReadonlyMap<number, SalvagedIndex>,
+): SalvageLoss[] {
+  const owners = ownersOf(definitions.values());
+  return lost.map((one) => {
+    const { store } = one;
+    const owner = store === undefined ? undefined : owners.get(store);
+    const { key, lower, upper, ...rest } = one;
+    const shown: { key?: string; lower?: string; upper?: string; name?: string; index?: string } = {};
+    if (owner !== undefined) shown.name = owner.definition.name;
+    if (owner?.index !== undefined) shown.index = owner.index;
+    const definition = owner?.definition.id === store ? owner?.definition : undefined;
+    const show = (bytes: Uint8Array) => (isNamed(store) ? showName(bytes) : showKey(bytes, definition));
+    if (key !== undefined) shown.key = show(key);
+    if (lower !== undefined) shown.lower = show(lower);
+    if (upper !== undefined) shown.upper = show(upper);
+    return { ...rest, ...shown, what: describe(one, store !== undefined && rebuilt.has(store)) };
   });
+}
+
+/** By the ids of all stores that belong to them. */
+function ownersOf(definitions: Iterable<StoredDefinition>): Map<number, Owner> {
+  const owners = new Map<number, Owner>();
+  for (const definition of definitions) {
+    for (const id of storeIdsOf(definition)) {
+      owners.set(id, { definition, index: definition.indexes.find((index) => index.id === id)?.name });
+    }
+  }
+  return owners;
+}
+
+function describe({ what, store }: Lost, isRebuilt: boolean): string {
+  const part = store === undefined ? undefined : SYSTEM_STORES.get(store);
+  if (part !== undefined) return `of ${part}, ${what}`;
+  return isRebuilt ? `${what}; the index is built anew` : what;
+}
+
+/** Keys of this store are names in UTF-8. */
+function isNamed(store: number | undefined): boolean {
+  return store === CATALOG_STORE || store === PIN_STORE;
+}
+
+function showName(bytes: Uint8Array): string {
+  return bytes.length === 0 ? '' : JSON.stringify(Buffer.from(bytes).toString('utf8'));
 }
 
 /**

@@ -110,9 +110,9 @@ export class LoggedChanges {
       entry: (inRun, cells, start, end) => {
         const key = holdsPlaceholders ? numberedKey(inRun, number) : inRun;
         if (((cells[start] as number) & CELL_TOMBSTONE) !== 0) tx.remove(runStoreId, key, 0, key.length, undefined);
-        else put(runStoreId, key, cells.slice(start, end));
+        else if (!put(runStoreId, key, cells.slice(start, end))) tx.remove(runStoreId, key, 0, key.length, undefined);
       },
-      lost: note,
+      lost: (lost) => note({ ...lost, what: `of transaction ${number}, ${lost.what}; these keys may be as before it` }),
     });
   }
 }

@@ -7,39 +7,44 @@
  *  3. Numbers go on behind all that the old one gave out: items of stores of equal keys are named by theirs.
  *  4. Damage is passed over, however much of it there is: each piece is named once, and the rest goes on.
  */
-import { compareKeys, readU32 } from '../base/bytes.ts';
-import { AbortedError, InvalidArgumentError, SopError } from '../base/errors.ts';
+import { copyBytes } from '../base/bytes.ts';
+import { AbortedError, type ErrorCode, InvalidArgumentError, SopError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID, MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { CELL_SEPARATE, CELL_WANTS_SEPARATE, cellValueStart, VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
-import { decodeStoreDefinition, type StoredDefinition } from '../codec/store-definition.ts';
+import { decodeStoreDefinition, type StoredDefinition, storeIdsOf } from '../codec/store-definition.ts';
 import type { Env } from '../env/env.ts';
 import { KIND_DECIDE, KIND_MUST_UNDERSTAND, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
 import type { BatchCursor } from '../log/batch-cursor.ts';
 import { epochPath } from '../log/epoch-file.ts';
-import { decodeHandle, HANDLE_BYTES, type Handle } from '../node/handle.ts';
+import { AT } from '../node/entry-cursor.ts';
+import type { Handle } from '../node/handle.ts';
 import { ImageCache } from '../node/image-cache.ts';
 import { BackupTarget } from '../storage/backup-target.ts';
 import { DatabaseFolder } from '../storage/database-folder.ts';
 import { decodeDecision, PreparedSet } from '../storage/prepared-set.ts';
-import { decodeRoot, EMPTY_ROOT, encodeRoot } from '../storage/root.ts';
-import { type FoundBatch, type FoundLog, readBatch, readDamagedLog, walkBatch } from '../storage/salvage-log.ts';
+import { EMPTY_ROOT, encodeRoot } from '../storage/root.ts';
+import { type FoundBatch, type FoundLog, readBatch, walkBatch } from '../storage/salvage-log.ts';
 import type { Lost } from '../storage/salvage-report.ts';
-import { findForests, walkImages, walkTree } from '../storage/salvage-trees.ts';
+import { walkImages, walkTree } from '../storage/salvage-trees.ts';
 import { Segments } from '../storage/segments.ts';
 import {
   CATALOG_STORE,
-  FOREST_STORE,
-  idOfKey,
+  DROPPED_STORE,
   INDEX_STATE_STORE,
+  PIN_STORE,
   PREPARED_STORE,
   SHAPE_STORE,
 } from '../storage/system-stores.ts';
 import { formatTransactionId } from '../storage/transaction-ids.ts';
 import { readValueSync } from '../storage/value-log.ts';
 import { openEngine } from './engine.ts';
-import { wholeCell } from './prepared.ts';
-import { LoggedChanges } from './salvage-changes.ts';
 import type { EngineApi, EngineTransaction } from './engine-api.ts';
+import { wholeCell } from './prepared.ts';
+import { ignoringErrors } from './running-engine.ts';
+import { LoggedChanges } from './salvage-changes.ts';
+import { Losses } from './salvage-losses.ts';
+import { type ChosenTrees, SalvageSource } from './salvage-source.ts';
+import { SystemRows } from './salvage-system.ts';
 
 /** What a salvage has brought along so far. */
 export interface SalvageProgress {
@@ -73,10 +78,10 @@ export interface FloorSalvageOptions {
   readonly onProgress?: (progress: SalvageProgress) => void;
   /** Ends it with `AbortedError`; the new folder stays marked as incomplete. */
   readonly signal?: AbortSignal;
+  /** What is to be done to the new database before it counts as whole. */
+  readonly complete?: (target: EngineApi, losses: Losses) => Promise<void>;
 }
 
-/** Longest list of losses; a badly damaged database would fill the memory with them. */
-const MOST_LOST = 10_000;
 const CACHE_BYTES = 4 * 1024 * 1024;
 /** Of the new one. */
 const TARGET_SIZES = { cacheBytes: 16 * 1024 * 1024, tableBytes: 16 * 1024 * 1024 };
@@ -87,14 +92,14 @@ const MOST_STORES = 10_000_000;
 
 export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvageReport> {
   const { env, to } = options;
-  const found = new Salvage(options);
+  new DatabaseFolder(options.fromEnv ?? env, options.from).mustHaveNoLiveOwner();
   if (new DatabaseFolder(env, to).readIdentity() !== undefined) {
     throw new InvalidArgumentError(`${to} holds a database already; salvage writes into a new folder`);
   }
   if (env.files.status(to) !== undefined && env.files.list(to).some((name) => name !== 'lock')) {
     throw new InvalidArgumentError(`${to} is not empty; salvage writes into a new folder`);
   }
-  const report = await found.run(async (covered) => {
+  const report = await new Salvage(options).run(async (covered) => {
     await createAt(env, to, covered);
     return openEngine(env, { folder: to, isUnfinished: true, ...TARGET_SIZES });
   });
@@ -120,12 +125,13 @@ class Salvage {
   readonly #env: Env;
   readonly #segments: Segments;
   readonly #cache: ImageCache;
-  readonly #lost: Lost[] = [];
+  readonly #losses = new Losses();
   readonly #definitions = new Map<number, StoredDefinition>();
   /** Those that wait for their decision at the place in the log that was come to. */
   readonly #prepared = new PreparedSet();
-  /** Changes between what was read and what follows are lost. */
-  #isGapped = false;
+  readonly #system = new SystemRows();
+  /** Stores that something was written to. */
+  readonly #filled = new Set<number>();
   #entries = 0;
   #transactions = 0;
   #nextStoreId = FIRST_USER_STORE_ID;
@@ -139,143 +145,91 @@ class Salvage {
 
   /** `openTarget`: the new database, where all numbers up to the one given are taken. */
   async run(openTarget: (covered: number) => Promise<EngineApi>): Promise<FloorSalvageReport> {
-    let target: EngineApi | undefined;
     try {
-      const { from } = this.#options;
-      const id = this.#identity();
-      const log = id === undefined ? NO_LOG : readDamagedLog(this.#env, from, id, this.#note);
-      const { forest, covered, isOlder } = this.#chooseRoot(log);
-      this.#isGapped = isOlder;
-      target = await openTarget(
-        log.batches.reduce((most, { firstNumber, count }) => Math.max(most, firstNumber + count - 1), covered),
+      const source = new SalvageSource({
+        env: this.#env,
+        folder: this.#options.from,
+        segments: this.#segments,
+        cache: this.#cache,
+        losses: this.#losses,
+      });
+      const log = source.readLog();
+      const trees = source.choose(log);
+      const newest = log.batches.reduce(
+        (most, { firstNumber, count }) => Math.max(most, firstNumber + count - 1),
+        trees.covered,
       );
-      const roots = forest === undefined ? [] : this.#readForest(forest);
-      // Names first: what is lost can then be told by name.
-      for (const [storeId, root] of roots.sort(([a], [b]) => a - b)) await this.#copyStore(target, storeId, root);
-      await this.#replay(target, log, covered);
-      this.#reserveIds(target);
-      const named = this.#lost.map((one) => this.#withName(one));
-      const { length } = this.#lost;
-      if (length >= MOST_LOST) named.push({ what: `more than ${MOST_LOST} pieces are lost; these are the first` });
+      const target = await openTarget(newest);
+      try {
+        await this.#fill(target, trees, log);
+      } catch (error) {
+        // What happened says more than what a closing after it would.
+        await ignoringErrors(() => target.close());
+        throw error;
+      }
+      await target.close();
       return {
         entries: this.#entries,
         transactions: this.#transactions,
-        rootNumber: covered,
-        olderRoot: isOlder,
-        lost: named,
+        rootNumber: trees.covered,
+        olderRoot: trees.isOlder,
+        lost: this.#losses.list(),
         definitions: this.#definitions,
       };
     } finally {
-      await target?.close();
       this.#segments.close();
     }
   }
 
-  readonly #note = (what: Lost): void => {
-    if (this.#lost.length < MOST_LOST) this.#lost.push(what);
-  };
-
-  /** Whether an entry under the key may be among what is lost. */
-  readonly #isUnknown = (storeId: number, key: Uint8Array): boolean => {
-    if (this.#isGapped) return true;
-    return this.#lost.some(({ store, key: only, lower, upper }) => {
-      if (store !== storeId) return false;
-      if (only !== undefined) return compareKeys(key, only) === 0;
-      if (lower !== undefined && compareKeys(key, lower) < 0) return false;
-      return upper === undefined || compareKeys(key, upper) < 0;
-    });
-  };
-
-  #withName(lost: Lost): Lost {
-    const name = lost.store === undefined ? undefined : this.#definitions.get(lost.store)?.name;
-    return name === undefined ? lost : { ...lost, name };
+  async #fill(target: EngineApi, { stores, covered, nextStoreId }: ChosenTrees, log: FoundLog): Promise<void> {
+    this.#meet(nextStoreId - 1);
+    // Names first: what is lost can then be told by name.
+    for (const [storeId, root] of stores) await this.#copyStore(target, storeId, root);
+    this.#noteMissingTrees();
+    await this.#replay(target, log, covered);
+    for (const name of this.#system.pins) this.#losses.note({ what: `the pin '${name}': pins are not brought along` });
+    this.#noteUndefined(target);
+    this.#reserveIds(target);
+    await this.#options.complete?.(target, this.#losses);
   }
 
-  /** From sop.json, or where that is damaged from a segment or a log file: all of them name the database. */
-  #identity(): Uint8Array | undefined {
-    const { from } = this.#options;
-    try {
-      return new DatabaseFolder(this.#env, from).mustReadIdentity().id;
-    } catch (error) {
-      if (!(error instanceof SopError)) throw error;
-      const id = this.#idIn(`${from}/log`, 24) ?? this.#idIn(`${from}/data`, 8);
-      if (id === undefined) throw error;
-      this.#note({ what: `the identity: ${error.message}`, file: `${from}/sop.json`, offset: 0 });
-      return id;
-    }
-  }
-
-  #idIn(folder: string, at: number): Uint8Array | undefined {
-    const { files } = this.#env;
-    if (files.status(folder) === undefined) return undefined;
-    for (const name of files.list(folder).reverse()) {
-      const file = files.open(`${folder}/${name}`, { mode: 'read' });
-      const id = new Uint8Array(16);
-      const magic = new Uint8Array(4);
-      const got = file.readSync(id, at);
-      file.readSync(magic, 0);
-      file.close();
-      const word = readU32(magic, 0);
-      if (got === 16 && (word === EPOCH_MAGIC_WORD || word === SEGMENT_MAGIC_WORD)) return id;
-    }
-    return undefined;
-  }
-
-  /** The newest root whose forest can be read at its top; forests that nobody names any more where there is none. */
-  #chooseRoot({ roots, batches }: FoundLog): { forest: Handle | undefined; covered: number; isOlder: boolean } {
-    const decoded = roots.flatMap((bytes) => {
-      try {
-        return [decodeRoot(bytes, this.#segments)];
-      } catch (error) {
-        if (!(error instanceof SopError)) throw error;
-        this.#note({ what: `a root record: ${error.message}` });
-        return [];
+  /** Stores of the catalog whose roots stood in a part of the forest that is lost. */
+  #noteMissingTrees(): void {
+    for (const { id } of this.#definitions.values()) {
+      if (this.#losses.isTreeMissing(id)) {
+        this.#losses.note({ what: 'the tree of a store: what names it is lost', store: id });
       }
-    });
-    decoded.sort((a, b) => b.covered - a.covered);
-    for (const [at, { forest, covered }] of decoded.entries()) {
-      if (forest === undefined || this.#isReadable(forest))
-        return { forest, covered, isOlder: at > 0 && decoded[0]?.covered !== covered };
     }
-    // All that a log from the first number on says is everything.
-    const isWhole = decoded.length === 0 && batches[0]?.firstNumber === 1;
-    const forest = isWhole ? undefined : findForests(this.#segments).find((one) => this.#isReadable(one));
-    if (forest !== undefined) return { forest, covered: forest.newest, isOlder: true };
-    if (decoded.length > 0) this.#note({ what: 'all trees: no root can be read' });
-    return { forest: undefined, covered: 0, isOlder: decoded.length > 0 };
   }
 
-  #isReadable(forest: Handle): boolean {
-    let isGood = false;
-    let losses = 0;
-    walkTree(this.#cache, FOREST_STORE, forest, {
-      entry: () => {
-        isGood = true;
-      },
-      lost: (what) => {
-        if (losses++ === 0) this.#note(what);
-      },
-    });
-    return isGood;
-  }
-
-  #readForest(forest: Handle): [number, Handle][] {
-    const stores: [number, Handle][] = [];
-    walkTree(this.#cache, FOREST_STORE, forest, {
-      entry: (key, cells, start, end) => {
-        if (key.length !== 4 || end - start !== HANDLE_BYTES + 1)
-          return this.#note({ what: 'a malformed row of the forest' });
-        stores.push([idOfKey(key, 0), decodeHandle(cells, start + 1, this.#segments)]);
-      },
-      lost: () => {},
-    });
-    return stores;
+  /** Stores with entries that no definition is left for. */
+  #noteUndefined(target: EngineApi): void {
+    const tx = target.begin('read');
+    try {
+      const cursor = tx.cursor(CATALOG_STORE);
+      cursor.waits = true;
+      const known = new Set<number>();
+      for (let step = cursor.first(); step === AT; step = cursor.next()) {
+        const row = decodeStoreDefinition(copyBytes(cursor.cellBytes, cursor.cellStart, cursor.cellEnd), 1);
+        for (const id of storeIdsOf(row)) known.add(id);
+      }
+      tx.waits = true;
+      for (const store of [...this.#filled].sort((a, b) => a - b)) {
+        if (store < FIRST_USER_STORE_ID || known.has(store) || this.#system.dropped.has(store)) continue;
+        const entries = tx.count(store, undefined, undefined);
+        const what = 'the definition of a store or an index: its entries were brought along, but nobody can reach them';
+        if (entries > 0) this.#losses.note({ what, store, entries });
+      }
+    } finally {
+      tx.rollback();
+    }
   }
 
   /** A store's tree as of the root, in transactions of some megabytes. */
   async #copyStore(target: EngineApi, storeId: number, root: Handle): Promise<void> {
     if (storeId === PREPARED_STORE) this.#readPrepared(root);
-    if (!isCopied(storeId)) return;
+    if (storeId === PIN_STORE || storeId === DROPPED_STORE) this.#readSystem(storeId, root);
+    if (!isCopied(storeId) || this.#system.dropped.has(storeId)) return;
     this.#meet(storeId);
     let chunk: [Uint8Array, Uint8Array][] = [];
     let size = 0;
@@ -284,7 +238,7 @@ class Salvage {
         chunk.push([key, cells.slice(start, end)]);
         size += key.length + end - start;
       },
-      lost: this.#note,
+      lost: this.#losses.note,
     });
     for (let isThrough = false; !isThrough; ) {
       isThrough = images.next().done === true;
@@ -304,6 +258,13 @@ class Salvage {
     this.#tell();
   }
 
+  #readSystem(storeId: number, root: Handle): void {
+    walkTree(this.#cache, storeId, root, {
+      entry: (key) => this.#system.put(storeId, key),
+      lost: this.#losses.note,
+    });
+  }
+
   #readPrepared(root: Handle): void {
     walkTree(this.#cache, PREPARED_STORE, root, {
       entry: (key, cells, start, end) => {
@@ -312,52 +273,77 @@ class Salvage {
           this.#prepared.load(key, 0, key.length, cell);
         });
       },
-      lost: this.#note,
+      lost: this.#losses.note,
     });
   }
 
-  #trying(what: string, place: { file?: string; offset?: number }, work: () => void): void {
+  /** False where it failed, which is noted. */
+  #trying(what: string, place: { file?: string; offset?: number }, work: () => void): boolean {
     try {
       work();
+      return true;
     } catch (error) {
       if (!(error instanceof SopError)) throw error;
-      this.#note({ what: `${what}: ${error.message}`, ...place });
+      this.#losses.note({ what: `${what}: ${error.message}`, ...place });
+      return false;
     }
   }
 
   /** False where the value is lost. */
   #put(tx: EngineTransaction, storeId: number, key: Uint8Array, cell: Uint8Array): boolean {
+    const own = this.#readEntry(storeId, key, cell);
+    if (own === undefined) return false;
+    const { value } = own;
     try {
-      const own = ((cell[0] as number) & CELL_SEPARATE) === 0 ? cell : this.#fetch(tx, storeId, key, cell);
-      if (storeId === CATALOG_STORE) this.#learnName(own);
-      tx.put(storeId, key, 0, key.length, own, 0, own.length, undefined);
-      return true;
+      const placed = value === undefined ? own.cell : this.#place(tx, storeId, key, own.cell, value);
+      tx.put(storeId, key, 0, key.length, placed, 0, placed.length, undefined);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#noteEntry(storeId, key, error);
+      return false;
+    }
+    this.#filled.add(storeId);
+    return true;
+  }
+
+  /** The cell, and its value where that stands elsewhere; undefined where it is lost. */
+  #readEntry(
+    store: number,
+    key: Uint8Array,
+    cell: Uint8Array,
+  ): { cell: Uint8Array; value: Uint8Array | undefined } | undefined {
+    try {
+      const isElsewhere = ((cell[0] as number) & CELL_SEPARATE) !== 0;
+      const value = isElsewhere ? readValueSync(this.#segments, cell, 0, cell.length) : undefined;
+      if (store === CATALOG_STORE) this.#learnName(value === undefined ? cell : joined(cell, value));
+      return { cell, value };
     } catch (error) {
       if (!(error instanceof SopError)) throw error;
-      const { file, offset } = error.details as { file?: string; offset?: number };
-      const place = { ...(file === undefined ? {} : { file }), ...(offset === undefined ? {} : { offset }) };
-      this.#note({ what: `an entry: ${error.message}`, store: storeId, entries: 1, key, ...place });
-      return false;
+      this.#noteEntry(store, key, error);
+      return undefined;
     }
   }
 
+  #noteEntry(store: number, key: Uint8Array, error: SopError): void {
+    const { file, offset } = error.details as { file?: string; offset?: number };
+    const place = { ...(file === undefined ? {} : { file }), ...(offset === undefined ? {} : { offset }) };
+    this.#losses.note({ what: `an entry: ${error.message}`, store, entries: 1, key, ...place });
+  }
+
   /** The cell with its value in place, or with a reference to where the new database keeps it. */
-  #fetch(tx: EngineTransaction, storeId: number, key: Uint8Array, cell: Uint8Array): Uint8Array {
-    const value = readValueSync(this.#segments, cell, 0, cell.length);
+  #place(tx: EngineTransaction, storeId: number, key: Uint8Array, cell: Uint8Array, value: Uint8Array): Uint8Array {
+    if (value.length <= MAX_LOG_VALUE_BYTES) return joined(cell, value);
     const start = cellValueStart(cell, 0);
-    const isLong = value.length > MAX_LOG_VALUE_BYTES;
-    const body = isLong ? tx.writeValue(storeId, key, 0, key.length, value) : value;
-    const own = new Uint8Array(start + (isLong ? VALUE_REFERENCE_BYTES : value.length));
+    const own = new Uint8Array(start + VALUE_REFERENCE_BYTES);
     own.set(cell.subarray(0, start));
-    own.set(body, start);
-    if (!isLong) own[0] = ((cell[0] as number) & ~CELL_SEPARATE) | CELL_WANTS_SEPARATE;
+    own.set(tx.writeValue(storeId, key, 0, key.length, value), start);
     return own;
   }
 
   #learnName(cell: Uint8Array): void {
     const stored = decodeStoreDefinition(cell, 1);
     this.#definitions.set(stored.id, stored);
-    this.#meet(stored.id);
+    for (const id of storeIdsOf(stored)) this.#meet(id);
   }
 
   #meet(storeId: number): void {
@@ -370,8 +356,8 @@ class Salvage {
     for (const batch of batches) {
       if (batch.firstNumber + batch.count - 1 <= covered) continue;
       if (batch.firstNumber > expected) {
-        this.#isGapped = true;
-        this.#note({
+        this.#losses.gap();
+        this.#losses.note({
           what: `transactions ${expected} to ${batch.firstNumber - 1}: the log does not hold them any more`,
         });
       }
@@ -380,16 +366,31 @@ class Salvage {
     }
     for (const { writer, counter } of this.#prepared.undecided) {
       const id = formatTransactionId(writer, counter);
-      this.#note({ what: `the prepared transaction ${id}: it has not been decided, and is not brought along` });
+      this.#losses.note({ what: `the prepared transaction ${id}: it has not been decided, and is not brought along` });
     }
+  }
+
+  #readBatch(path: string, batch: FoundBatch): Uint8Array | undefined {
+    const { firstNumber, count, offset } = batch;
+    let bytes: Uint8Array | undefined;
+    const what = `transactions ${firstNumber} to ${firstNumber + count - 1}`;
+    const isRead = this.#trying(what, { file: path, offset }, () => {
+      const file = this.#env.files.open(path, { mode: 'read' });
+      try {
+        bytes = readBatch(file, batch);
+      } finally {
+        file.close();
+      }
+    });
+    if (!isRead) this.#losses.gap();
+    return bytes;
   }
 
   async #replayBatch(target: EngineApi, batch: FoundBatch, covered: number): Promise<void> {
     const path = epochPath(this.#options.from, batch.epoch);
     this.#mustGoOn();
-    const file = this.#env.files.open(path, { mode: 'read' });
-    const bytes = readBatch(file, batch);
-    file.close();
+    const bytes = this.#readBatch(path, batch);
+    if (bytes === undefined) return;
     const cursor = walkBatch(bytes, batch, path);
     while (cursor.nextTransaction()) {
       if (cursor.number <= covered) continue;
@@ -403,7 +404,8 @@ class Salvage {
         const changes = this.#decided(cursor, place);
         if (changes !== undefined) await this.#replayOne(target, changes, number, path, batch.offset);
       } else if ((kind & KIND_MUST_UNDERSTAND) !== 0) {
-        this.#note({ what: `transaction ${number}: it is of a kind that this program does not know`, ...place });
+        this.#losses.note({ what: `transaction ${number}: it is of a kind that this program does not know`, ...place });
+        this.#losses.gap();
       }
     }
   }
@@ -411,12 +413,13 @@ class Salvage {
   /** The prepared transaction that a decision commits. */
   #decided(cursor: BatchCursor, place: { file: string; offset: number }): BatchCursor | undefined {
     let changes: BatchCursor | undefined;
-    this.#trying(`transaction ${cursor.number}, the decision of a prepared one`, place, () => {
+    const isRead = this.#trying(`transaction ${cursor.number}, the decision of a prepared one`, place, () => {
       const decision = decodeDecision(cursor.bytes, cursor.payloadStart, cursor.payloadLength);
       const isLost = !decision.isCommit && this.#prepared.get(decision.writer, decision.counter) === undefined;
       const one = isLost ? undefined : this.#prepared.decide(decision, cursor.number);
       if (one?.committed === true) changes = one.open();
     });
+    if (!isRead) this.#losses.gap();
     return changes;
   }
 
@@ -433,12 +436,14 @@ class Salvage {
       number,
       cache: this.#cache,
       segments: this.#segments,
-      note: this.#note,
-      isUnknown: this.#isUnknown,
+      note: this.#losses.note,
+      isUnknown: this.#losses.isUnknown,
       put: (storeId, key, cell) => this.#put(tx, storeId, key, cell),
     });
     try {
+      const dropped: number[] = [];
       while (cursor.nextSection()) {
+        dropped.push(...this.#system.take(cursor));
         if (!isCopied(cursor.storeId)) continue;
         this.#meet(cursor.storeId);
         const { bytes, sectionStart, sectionLength } = cursor;
@@ -451,13 +456,15 @@ class Salvage {
         this.#meet(cursor.runStoreId);
         changes.applyRun(tx, cursor);
       }
+      for (const id of dropped) tx.removeRange(id, undefined, undefined);
       await tx.commit();
       this.#transactions++;
       this.#tell();
     } catch (error) {
       tx.rollback();
-      if (!(error instanceof SopError)) throw error;
-      this.#note({ what: `transaction ${number}: ${error.message}`, file, offset });
+      if (!isDamage(error)) throw error;
+      this.#losses.note({ what: `transaction ${number}: ${error.message}`, file, offset });
+      this.#losses.gap();
     }
   }
 
@@ -477,9 +484,22 @@ class Salvage {
   }
 }
 
-const NO_LOG: FoundLog = { batches: [], roots: [] };
-const EPOCH_MAGIC_WORD = 0x45504f53;
-const SEGMENT_MAGIC_WORD = 0x47455353;
+const DAMAGE: readonly ErrorCode[] = ['CORRUPTION', 'FORMAT_UNSUPPORTED', 'LIMIT_EXCEEDED', 'INVALID_ARGUMENT'];
+
+/** Whether an error comes of what was read. A full or broken disk of the new database is no damage of the old one. */
+function isDamage(error: unknown): error is SopError {
+  return error instanceof SopError && DAMAGE.includes(error.code);
+}
+
+/** The cell with its value in place. */
+function joined(cell: Uint8Array, value: Uint8Array): Uint8Array {
+  const start = cellValueStart(cell, 0);
+  const own = new Uint8Array(start + value.length);
+  own.set(cell.subarray(0, start));
+  own.set(value, start);
+  own[0] = ((cell[0] as number) & ~CELL_SEPARATE) | CELL_WANTS_SEPARATE;
+  return own;
+}
 
 const COPIED: readonly number[] = [CATALOG_STORE, SHAPE_STORE, INDEX_STATE_STORE];
 

@@ -205,6 +205,37 @@ describe('sop salvage', () => {
     expect(lost).toMatchObject([{ file: join(path, 'sop.json') }]);
   });
 
+  test('builds indexes of a store anew that has lost entries, and says so', async () => {
+    const path = newPath();
+    const indexed = defineStore<number, { readonly city: string }>('indexed', { indexes: { byCity: ['city'] } });
+    await using db = await Database.open(path);
+    await db.write((tx) => {
+      for (let i = 0; i < 2000; i++) tx.store(indexed).put(i, { city: `city ${i}` });
+    });
+    await db.checkpoint();
+    await db.close();
+    for (const [name, bytes] of bytesIn(path)) {
+      const at = inLeaf(name, bytes);
+      if (at === undefined) continue;
+      bytes[at] = (bytes[at] as number) ^ 0x40;
+      writeFileSync(join(path, name), bytes);
+    }
+    const to = newPath();
+    const { code, out } = await sop(['salvage', path, to]);
+    expect(code).toBe(4);
+    expect(out).toContain("index 'byCity' of 'indexed': built anew\n");
+    expect((await sop(['verify', to])).code).toBe(0);
+  });
+
+  test('refuses a folder that is open for writing', async () => {
+    const path = newPath();
+    await using db = await Database.open(path);
+    await db.write((tx) => tx.store(people).put(1, 'x'));
+    const answer = await sop(['salvage', path, newPath()]);
+    expect(answer.code).not.toBe(0);
+    expect(answer.err).toContain('DATABASE_LOCKED');
+  });
+
   test('takes an empty folder, needs both folders, and makes none where there is no database', async () => {
     const empty = newPath();
     mkdirSync(empty);

@@ -8,6 +8,7 @@ import { isMutation } from '../../../src/env/simulated-trace.ts';
 import { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { salvageDatabase } from '../../../src/store/salvage.ts';
+import { copyOut, readOnlyEnv } from '../../corruption/bytes-env.ts';
 
 const FOLDER = '/db';
 const RESCUED = '/rescued';
@@ -22,7 +23,7 @@ async function itemsOf(db: Database): Promise<string[]> {
 
 /** The database as a salvage brings it along. */
 async function rescue(env: Env): Promise<{ db: Database; lost: readonly unknown[] }> {
-  const { lost } = await salvageDatabase(env, FOLDER, RESCUED, {});
+  const { lost } = await salvageDatabase(env, FOLDER, RESCUED, {}, readOnlyEnv(copyOut(env)));
   return { db: await Database.openWith(env, { ...SMALL, folder: RESCUED }), lost };
 }
 
