@@ -4,7 +4,7 @@
  *
  * Valid until a cursor over the same cache moves, something is loaded, or an await: what is in it is decoded at once.
  */
-import type { EntryCursor } from './entry-cursor.ts';
+import type { EntryCursor, Step } from './entry-cursor.ts';
 import type { ImageViews } from './image-layout.ts';
 
 /** The most entries a block takes. */
@@ -32,6 +32,8 @@ export interface LeafPlace {
 export interface BlockCursor extends EntryCursor {
   /** False once what `fill` gave out may lie under other bytes: something was loaded over it. */
   readonly isCurrent: boolean;
+  /** Makes the fields of the current entry valid again where something was loaded over it: AT, or MISS with nothing changed. */
+  refresh(): Step;
   /**
    * Appends the current entry (there must be one, of a move just made) and those behind it in this direction as far as that
    * needs no load: at least one, at most `most`. The cursor then stands at the last of them; its fields are void until it

@@ -32,6 +32,8 @@ export interface EntryCursor {
    * increment (codec/counter.ts) then. Who knows nothing of increments takes the entry for removed.
    */
   readonly partial?: boolean;
+  /** The current entry lies where nothing is loaded over it. */
+  readonly isStable?: boolean;
 
   /** The first entry whose key is not less than `key[start, end)`. */
   seek(key: Uint8Array, start: number, end: number): Step;

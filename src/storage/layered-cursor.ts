@@ -175,6 +175,10 @@ export class LayeredCursor implements EntryCursor {
     this.#movedAt.push(0);
   }
 
+  get isStable(): boolean {
+    return this.#stable[this.#winner] === true;
+  }
+
   get waits(): boolean {
     return this.#waits;
   }

@@ -64,6 +64,17 @@ export class OverTreeCursor implements BlockCursor {
     return this.#treeStep !== AT || this.#tree.isCurrent;
   }
 
+  refresh(): Step {
+    if (!this.#onTree || this.#tree.isCurrent) return AT;
+    const step = this.#tree.refresh();
+    // What a record says, or comes to, is in memory.
+    if (step === MISS || this.#onRecord) return step;
+    this.cellBytes = this.#tree.cellBytes;
+    this.cellStart = this.#tree.cellStart;
+    this.cellEnd = this.#tree.cellEnd;
+    return AT;
+  }
+
   load(): Promise<void> {
     return this.#tree.load();
   }

@@ -36,14 +36,59 @@ const MOST_EXAMINED = 4096;
 const MOST_PENDING_BYTES = 4 * 1024 * 1024;
 /** From so many values on one string is made for the texts of all of them. */
 const LEAST_SHARED_TEXT = 4;
+/** From so many bytes on they are copied at once, not one by one. */
+const LONG_COPY = 128;
 const NO_BYTES = new Uint8Array(0);
 const NO_ENDS = new Int32Array(0);
 
 /** Filled and decoded within one call, so one is enough for all scans. */
 const block = new EntryBlock();
 
+type EntryPlace = Pick<
+  EntryCursor,
+  'keyBytes' | 'keyStart' | 'keyEnd' | 'cellBytes' | 'cellStart' | 'cellEnd' | 'version'
+>;
+
 interface Mutable<V> {
   value: V;
+}
+
+/** Where a cursor stood, in bytes of its own: they stay when other things are read. */
+class EntryCopy implements EntryPlace {
+  keyBytes: Uint8Array = new Uint8Array(64);
+  readonly keyStart = 0;
+  keyEnd = 0;
+  cellBytes: Uint8Array = new Uint8Array(256);
+  readonly cellStart = 0;
+  cellEnd = 0;
+  version = 0;
+
+  take(at: EntryCursor, keysOnly: boolean): this {
+    this.keyEnd = at.keyEnd - at.keyStart;
+    if (this.keyEnd > this.keyBytes.length) this.keyBytes = new Uint8Array(this.keyEnd * 2);
+    copyInto(this.keyBytes, at.keyBytes, at.keyStart, at.keyEnd);
+    this.version = at.version;
+    if (keysOnly) return this;
+    this.cellEnd = at.cellEnd - at.cellStart;
+    if (this.cellEnd > this.cellBytes.length) this.cellBytes = new Uint8Array(this.cellEnd * 2);
+    copyInto(this.cellBytes, at.cellBytes, at.cellStart, at.cellEnd);
+    return this;
+  }
+}
+
+/** Waits for the disk: so did the filter, which had something loaded over the entry. */
+function refreshNow(cursor: BlockCursor): void {
+  if (cursor.isCurrent) return;
+  const { waits } = cursor;
+  cursor.waits = true;
+  cursor.refresh();
+  cursor.waits = waits;
+}
+
+function copyInto(to: Uint8Array, from: Uint8Array, start: number, end: number): void {
+  // A call into the engine is worth it for long ones only.
+  if (end - start > LONG_COPY) to.set(from.subarray(start, end));
+  else for (let i = start, j = 0; i < end; i++, j++) to[j] = from[i] as number;
 }
 
 /** `T` is the key (keysOnly) or `Entry`. Nothing is handed out as `undefined`. */
@@ -70,6 +115,8 @@ export class Scan<T> {
   #lastKey: Uint8Array | undefined;
   /** The last key fetched, where the cursor went on further: it has to come back. */
   #lastFetched: Uint8Array | undefined;
+  /** Only where something may be read between finding an entry and taking it. */
+  #copy: EntryCopy | undefined;
   #pending: Promise<void>[] = [];
   #pendingBytes = 0;
 
@@ -227,8 +274,11 @@ export class Scan<T> {
     this.#batchSize = Math.min(LARGEST_BATCH, this.#batchSize * 4);
     // A filter is the caller's code, which might read and so load something over a block.
     if (where === undefined && 'fill' in cursor) return this.#fillBlock(cursor as BlockCursor, most, waits);
-    const codec = this.#core.codec;
+    const { codec } = this.#core;
     const items = this.#items;
+    // Ids are read behind the value, whose shape may be loaded over the key. A block cursor can show its entry again.
+    const mayBeLost = codec.suffixBytes > 0 || (where !== undefined && !('fill' in cursor));
+    if (mayBeLost) this.#copy ??= new EntryCopy();
     for (let examined = 0; examined < MOST_EXAMINED; examined++) {
       const step = this.#move(cursor, reverse);
       if (step === MISS) return items.length > 0 ? AT : MISS;
@@ -237,12 +287,16 @@ export class Scan<T> {
         return AT;
       }
       const key = codec.readKey(cursor);
-      if (where !== undefined && !isPassed(where(key))) continue;
-      if (this.#tracks) this.#keepKey(cursor);
+      const at = this.#copy === undefined || cursor.isStable === true ? cursor : this.#copy.take(cursor, keysOnly);
+      if (where !== undefined) {
+        if (!isPassed(where(key))) continue;
+        if (this.#copy === undefined) refreshNow(cursor as BlockCursor);
+      }
+      if (this.#tracks) this.#keepKey(at);
       if (keysOnly) items.push(key as T);
       else {
-        this.#pushEntry(cursor, key, waits);
-        this.#core.withItemId(items[items.length - 1] as object, cursor.keyBytes, cursor.keyEnd);
+        this.#pushEntry(at, key, waits);
+        this.#core.withItemId(items[items.length - 1] as object, at.keyBytes, at.keyEnd);
       }
       if (items.length >= most || this.#pendingBytes >= MOST_PENDING_BYTES) return AT;
     }
@@ -372,8 +426,7 @@ export class Scan<T> {
     return upper !== undefined && compareBytes(keyBytes, keyStart, keyEnd, upper, 0, upper.length) >= 0;
   }
 
-  #keepKey(cursor: EntryCursor): void {
-    const { keyBytes, keyStart, keyEnd } = cursor;
+  #keepKey({ keyBytes, keyStart, keyEnd }: EntryPlace): void {
     const count = this.#keyCount++;
     const at = count === 0 ? 0 : (this.#keyEnds[count - 1] as number);
     const end = at + keyEnd - keyStart;
@@ -386,9 +439,9 @@ export class Scan<T> {
     this.#keyEnds[count] = end;
   }
 
-  #pushEntry(cursor: EntryCursor, key: unknown, waits: boolean): void {
-    const { cellBytes, cellStart, cellEnd } = cursor;
-    const version = toVersion(cursor.version);
+  #pushEntry(at: EntryPlace, key: unknown, waits: boolean): void {
+    const { cellBytes, cellStart, cellEnd } = at;
+    const version = toVersion(at.version);
     if (isSeparate(cellBytes, cellStart)) {
       this.#pushSeparate(key, version, cellBytes, cellStart, cellEnd, waits);
       return;
