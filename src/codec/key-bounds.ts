@@ -14,7 +14,7 @@ import { compareKeys, prefixSuccessor } from '../base/bytes.ts';
 import { InvalidKeyError } from '../base/errors.ts';
 import { isKeyObject, type KeySpec } from './key-spec.ts';
 import { describeValue } from './text.ts';
-import { KeyWriter } from './tuple.ts';
+import { giveBackKeyWriter, type KeyWriter, takeKeyWriter } from './tuple.ts';
 
 export interface KeyRange {
   readonly gt?: unknown;
@@ -30,20 +30,27 @@ export interface KeyBounds {
   readonly upper: Uint8Array | undefined;
 }
 
-const writer = new KeyWriter();
-
 /** The bounds of a range; options that are undefined do not bind. Throws `InvalidKeyError` naming the option's field. */
 export function keyBounds(spec: KeySpec, range: KeyRange): KeyBounds {
+  const writer = takeKeyWriter();
+  try {
+    return boundsWith(writer, spec, range);
+  } finally {
+    giveBackKeyWriter(writer);
+  }
+}
+
+function boundsWith(writer: KeyWriter, spec: KeySpec, range: KeyRange): KeyBounds {
   let lower: Uint8Array | undefined;
   let upper: Uint8Array | undefined;
   // No encoded key is a prefix of another one (tuple.ts), so what follows all keys that begin with some bytes is the
   // successor of these bytes as a prefix, for whole keys as well as for leading fields.
-  if (range.gte !== undefined) lower = later(lower, encodeBound(spec, range.gte, 'gte'));
-  if (range.gt !== undefined) lower = later(lower, prefixSuccessor(encodeBound(spec, range.gt, 'gt')));
-  if (range.lt !== undefined) upper = earlier(upper, encodeBound(spec, range.lt, 'lt'));
-  if (range.lte !== undefined) upper = earlier(upper, prefixSuccessor(encodeBound(spec, range.lte, 'lte')));
+  if (range.gte !== undefined) lower = later(lower, encodeBound(writer, spec, range.gte, 'gte'));
+  if (range.gt !== undefined) lower = later(lower, prefixSuccessor(encodeBound(writer, spec, range.gt, 'gt')));
+  if (range.lt !== undefined) upper = earlier(upper, encodeBound(writer, spec, range.lt, 'lt'));
+  if (range.lte !== undefined) upper = earlier(upper, prefixSuccessor(encodeBound(writer, spec, range.lte, 'lte')));
   if (range.prefix !== undefined) {
-    const prefix = encodePrefix(spec, range.prefix);
+    const prefix = encodePrefix(writer, spec, range.prefix);
     if (prefix.length > 0) {
       lower = later(lower, prefix);
       upper = earlier(upper, prefixSuccessor(prefix));
@@ -62,7 +69,7 @@ function earlier(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Arr
   return compareKeys(a, b) <= 0 ? a : b;
 }
 
-function encodeBound(spec: KeySpec, bound: unknown, option: string): Uint8Array {
+function encodeBound(writer: KeyWriter, spec: KeySpec, bound: unknown, option: string): Uint8Array {
   const { fields } = spec.definition;
   writer.reset();
   if (fields === undefined) {
@@ -79,7 +86,7 @@ function encodeBound(spec: KeySpec, bound: unknown, option: string): Uint8Array 
   return writer.toBytes();
 }
 
-function encodePrefix(spec: KeySpec, prefix: unknown): Uint8Array {
+function encodePrefix(writer: KeyWriter, spec: KeySpec, prefix: unknown): Uint8Array {
   const { fields, descending } = spec.definition;
   writer.reset();
   if (fields === undefined) {

@@ -60,6 +60,21 @@ const HIGH = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 const LOW = 1 - HIGH;
 const CANONICAL_NAN_HIGH = 0x7ff80000;
 
+/** The writer at hand; none while one is in use: a getter of what is being encoded may encode keys itself. */
+let idle: KeyWriter | undefined;
+
+/** A writer for one synchronous use, reset; to be given back behind it. */
+export function takeKeyWriter(): KeyWriter {
+  const writer = idle ?? new KeyWriter();
+  idle = undefined;
+  writer.reset();
+  return writer;
+}
+
+export function giveBackKeyWriter(writer: KeyWriter): void {
+  idle = writer;
+}
+
 /**
  * Encodes one key at a time into scratch bytes that it owns and reuses: valid until the next `reset`.
  * `bytes` is replaced when it grows, so take it after writing.

@@ -10,7 +10,6 @@ import type { BagEntry, Item, LookupKey } from './store-types.ts';
 
 const TRUE = Promise.resolve(true);
 const FALSE = Promise.resolve(false);
-const NO_FIELDS: Record<string, unknown> = {};
 
 /**
  * Reads and changes one store of equal keys (`unique: false`) for one transaction. Items under equal keys stand in the
@@ -104,10 +103,10 @@ export class TxBag<K, V, R extends string = never> {
   updateItem(key: LookupKey<K, R>, id: ItemId, value: V): Promise<boolean> {
     try {
       const core = this.#core;
+      const fields = core.codec.rideOnOf(key);
       core.encodeValueCell(value);
       this.#encodeItem(key, id);
       const found = core.findEncoded(false);
-      const fields = rideOnFields(key);
       const finish = (f: FindResult, k: Uint8Array, c: Uint8Array) => core.finishUpdate(f, k, c, fields);
       if (found === NOT_LOADED) return core.afterLoadWithCell(finish);
       return finish(found, core.codec.copyKey(), core.codec.copyCell()) ? TRUE : FALSE;
@@ -118,10 +117,11 @@ export class TxBag<K, V, R extends string = never> {
 
   updateItemSync(key: LookupKey<K, R>, id: ItemId, value: V): boolean {
     const core = this.#core;
+    const fields = core.codec.rideOnOf(key);
     core.encodeValueCell(value);
     this.#encodeItem(key, id);
     const found = core.findEncoded(true);
-    return core.finishUpdate(found, core.codec.copyKey(), core.codec.copyCell(), rideOnFields(key));
+    return core.finishUpdate(found, core.codec.copyKey(), core.codec.copyCell(), fields);
   }
 
   /** Replaces the ride-on fields of one item that `key` names; false where it is not (any more). */
@@ -129,8 +129,8 @@ export class TxBag<K, V, R extends string = never> {
     try {
       const core = this.#core;
       core.mustHaveRideOn();
+      const fields = core.codec.rideOnOf(key);
       this.#encodeItem(key, id);
-      const fields = rideOnFields(key);
       const found = core.findEncoded(false);
       if (found === NOT_LOADED) return core.afterLoad((f, bytes) => core.finishUpdateKey(f, bytes, fields));
       return core.finishUpdateKey(found, core.codec.copyKey(), fields) ? TRUE : FALSE;
@@ -142,8 +142,9 @@ export class TxBag<K, V, R extends string = never> {
   updateItemKeySync(key: LookupKey<K, R>, id: ItemId): boolean {
     const core = this.#core;
     core.mustHaveRideOn();
+    const fields = core.codec.rideOnOf(key);
     this.#encodeItem(key, id);
-    return core.finishUpdateKey(core.findEncoded(true), core.codec.copyKey(), rideOnFields(key));
+    return core.finishUpdateKey(core.findEncoded(true), core.codec.copyKey(), fields);
   }
 
   /** Removes one item; false where it is not (any more). */
@@ -267,8 +268,4 @@ export class TxBag<K, V, R extends string = never> {
     if (!(id instanceof ItemId)) throw new InvalidArgumentError('an item is found by its key and its ItemId');
     this.#core.encodeItemKey(key, id);
   }
-}
-
-function rideOnFields(key: unknown): Record<string, unknown> {
-  return typeof key === 'object' && key !== null ? { ...(key as Record<string, unknown>) } : NO_FIELDS;
 }

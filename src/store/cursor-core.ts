@@ -15,7 +15,7 @@ import { keyBounds } from '../codec/key-bounds.ts';
 import { BACKWARD, type Direction, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
 import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
-import { isSeparate, toVersion } from './store-codec.ts';
+import { isSeparate, NO_FIELDS, toVersion } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 import { INDEX_MISS } from './store-indexes.ts';
 
@@ -46,7 +46,6 @@ type Place = typeof BEFORE | typeof ON | typeof GAP | typeof MISSED | typeof AFT
 const MOST_KEPT_BYTES = 4096;
 /** After so many misses of indexes in one change the next try waits for the disk. */
 const MOST_INDEX_MISSES = 8;
-const NO_FIELDS: Record<string, unknown> = {};
 
 /** Bytes that are overwritten from move to move. */
 class Kept {
@@ -329,7 +328,7 @@ export class CursorCore {
     return step;
   }
 
-  updateKey(fields: Record<string, unknown>, waits: boolean): Step {
+  updateKey(fields: readonly unknown[], waits: boolean): Step {
     const found = this.#lookUp(waits);
     if (found !== FOUND) return toStep(found);
     const step = this.#finish(() => this.core.finishUpdateKey(found, this.#key.copy(), fields), waits);

@@ -245,7 +245,7 @@ export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> =
     return this.#core.updateKey(this.#checkRideOn(fields), true) === AT;
   }
 
-  #checkRideOn(fields: unknown): Record<string, unknown> {
+  #checkRideOn(fields: unknown): readonly unknown[] {
     const { core } = this.#core;
     core.mustHaveRideOn();
     const { rideOn } = core.codec.keySpec.definition;
@@ -258,7 +258,7 @@ export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> =
         details: { store: core.name, field: name },
       });
     }
-    return { ...fields };
+    return core.codec.rideOnOf(fields);
   }
 
   /** Removes the entry; the cursor then stands between its neighbours. False where it stands at none (any more). */

@@ -3,7 +3,7 @@ import { compareKeys, keySuccessor } from '../base/bytes.ts';
 import { CorruptionError, InvalidArgumentError } from '../base/errors.ts';
 import type { IndexKeyParts, IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
-import { KeyWriter } from '../codec/tuple.ts';
+import { giveBackKeyWriter, takeKeyWriter } from '../codec/tuple.ts';
 import { ABSENT, FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { Range, type RangeBounds, toScanOptions } from './range.ts';
 import type { ScanOptions } from './scan.ts';
@@ -36,7 +36,6 @@ export interface IndexRangeOptions<P, K, R extends string> extends RangeBounds<P
 /** How many values of a page may be on their way from the disk at once. */
 const JOINED_AT_ONCE = 64;
 const DEFAULT_PAGE = 100;
-const writer = new KeyWriter();
 
 /** Two stores seen as one: the index, and the store whose entries it names. */
 export interface IndexSource {
@@ -57,12 +56,20 @@ export function toIndexScan({ index, owner }: IndexSource, options: object | und
 
 function encodeAfter(spec: IndexKeySpec, owner: StoreCore, after: unknown): Uint8Array {
   if (!isKeyObject(after)) throw new InvalidArgumentError('after is an entry of the index, with index and key');
-  writer.reset();
-  spec.encodeKey(after.index, writer);
-  const head = writer.toBytes();
+  const head = encodeHead(spec, after.index);
   if (spec.hasRideOn) return head;
   owner.codec.encodeKey(withoutRideOn(owner, after.key));
   return new Uint8Array(Buffer.concat([head, owner.codec.copyKey()]));
+}
+
+function encodeHead(spec: IndexKeySpec, index: unknown): Uint8Array {
+  const writer = takeKeyWriter();
+  try {
+    spec.encodeKey(index, writer);
+    return writer.toBytes();
+  } finally {
+    giveBackKeyWriter(writer);
+  }
 }
 
 function withoutRideOn({ codec }: StoreCore, key: unknown): unknown {

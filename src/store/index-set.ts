@@ -10,7 +10,7 @@ import { IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject, type KeyField } from '../codec/key-spec.ts';
 import { isSameIndex, type StoredIndex, type StoredShape } from '../codec/store-definition.ts';
 import { describeValue } from '../codec/text.ts';
-import { KeyWriter } from '../codec/tuple.ts';
+import { giveBackKeyWriter, type KeyWriter, takeKeyWriter } from '../codec/tuple.ts';
 import { type IndexDefinition, toStoredIndex } from './define-index.ts';
 import { StoreDefinition } from './define-store.ts';
 import { isSeparate, StoreCodec } from './store-codec.ts';
@@ -18,8 +18,6 @@ import { isSeparate, StoreCodec } from './store-codec.ts';
 /** Bytes of a unique index's cell before the owner's key: flags, u16 length. */
 const EMPTY_CELL = Uint8Array.of(0);
 const NO_KEYS: readonly Uint8Array[] = [];
-
-const writer = new KeyWriter();
 
 /** One entry of the owner as its bytes say; decoded when asked for. */
 export class IndexedRow {
@@ -101,13 +99,17 @@ export class StoreIndex {
   /** The encoded keys under which an entry stands in this index; none where it lacks a field. */
   keysOf(row: IndexedRow): readonly Uint8Array[] {
     if (this.stored.fields === undefined) return this.#functionKeys(row);
-    writer.reset();
-    for (const [i, field] of this.stored.fields.entries()) {
-      const value = (this.#reads[i] as ReadField)(row);
-      if (value === undefined) return NO_KEYS;
-      this.#write(value, field, row);
+    const writer = takeKeyWriter();
+    try {
+      for (const [i, field] of this.stored.fields.entries()) {
+        const value = (this.#reads[i] as ReadField)(row);
+        if (value === undefined) return NO_KEYS;
+        this.#write(writer, value, field, row);
+      }
+      return [this.#finish(writer, row)];
+    } finally {
+      giveBackKeyWriter(writer);
     }
-    return [this.#finish(row)];
   }
 
   #functionKeys(row: IndexedRow): readonly Uint8Array[] {
@@ -144,12 +146,16 @@ export class StoreIndex {
         details: this.#details(row),
       });
     }
-    writer.reset();
-    this.#write(value, undefined, row);
-    return this.#finish(row);
+    const writer = takeKeyWriter();
+    try {
+      this.#write(writer, value, undefined, row);
+      return this.#finish(writer, row);
+    } finally {
+      giveBackKeyWriter(writer);
+    }
   }
 
-  #write(value: unknown, field: KeyField | undefined, row: IndexedRow): void {
+  #write(writer: KeyWriter, value: unknown, field: KeyField | undefined, row: IndexedRow): void {
     try {
       writer.field = field?.name ?? '';
       writer.writeValue(value, field?.descending ?? false);
@@ -162,7 +168,7 @@ export class StoreIndex {
     }
   }
 
-  #finish(row: IndexedRow): Uint8Array {
+  #finish(writer: KeyWriter, row: IndexedRow): Uint8Array {
     const head = writer.length;
     const tail = this.stored.unique ? 0 : row.keyBytes.length;
     if (head + tail > MAX_KEY_BYTES) {

@@ -17,18 +17,18 @@ export function addIndexed(core: StoreCore, key: unknown, value: unknown): Promi
 }
 
 export function updateIndexed(core: StoreCore, key: unknown, value: unknown): Promise<boolean> {
+  const fields = core.codec.rideOnOf(key);
   core.encode(key, value);
   const keyBytes = core.codec.copyKey();
   const cell = core.codec.copyCell();
-  const fields = core.codec.hasRideOn ? { ...(key as object) } : {};
   return patiently(core, keyBytes, (found) => core.finishUpdate(found, keyBytes, cell, fields));
 }
 
 export function updateKeyIndexed(core: StoreCore, key: unknown): Promise<boolean> {
   core.mustHaveRideOn();
+  const fields = core.codec.rideOnOf(key);
   core.codec.encodeKey(key);
   const keyBytes = core.codec.copyKey();
-  const fields = { ...(key as Record<string, unknown>) };
   return patiently(core, keyBytes, (found) => core.finishUpdateKey(found, keyBytes, fields));
 }
 

@@ -12,8 +12,9 @@ import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts'
 
 export class ShapeStore {
   readonly registry: ShapeRegistry;
-  /** The one writer of this database's values: encoding is synchronous, so one is enough. */
-  readonly writer = new ValueWriter();
+  /** Has the value encoded last. Encoding is synchronous, so one is enough but for what getters of a value encode. */
+  writer = new ValueWriter();
+  readonly #outermost = this.writer;
 
   /** The transaction that definitions were attached to last, and which: each is attached to it once. */
   #attachedTo: EngineTransaction | undefined;
@@ -23,6 +24,14 @@ export class ShapeStore {
   constructor(engine: EngineApi, maxCellBytes = Number.POSITIVE_INFINITY) {
     this.writer.maxLength = maxCellBytes;
     this.registry = new ShapeRegistry({ load: (id) => engine.readRow(SHAPE_STORE, idKey(id))?.subarray(1) });
+  }
+
+  /** The writer for an encoding so deep within others. */
+  writerAt(depth: number): ValueWriter {
+    if (depth === 0) return this.#outermost;
+    const writer = new ValueWriter();
+    writer.maxLength = this.#outermost.maxLength;
+    return writer;
   }
 
   /** Whether what was encoded since the last `attach` uses shapes that are not stored yet. */

@@ -1,8 +1,11 @@
 /**
  * Keys and cells of stores with one definition, to and from bytes (codec/cell.ts draws the cell). What is encoded lies in
  * scratch memory shared by the stores of the database and is valid until the next encoding.
+ *
+ * Encoding may run code of the caller (getters, proxies), which may use this or another database. What such code encodes goes
+ * to scratch memory of its own, and once the outer encoding ends, key and cell are again those of the outer one.
  */
-import { readU16, readU32, writeU16 } from '../base/bytes.ts';
+import { copyBytes, readU16, readU32, writeU16 } from '../base/bytes.ts';
 import { CorruptionError, InvalidArgumentError, InvalidValueError } from '../base/errors.ts';
 import {
   CELL_RIDE_ON,
@@ -21,11 +24,11 @@ import {
   writeCounter,
 } from '../codec/counter.ts';
 import { youngArray } from '../base/young.ts';
-import type { KeySpec } from '../codec/key-spec.ts';
+import { isKeyObject, type KeySpec } from '../codec/key-spec.ts';
 import { describeValue } from '../codec/text.ts';
 import { KeyWriter } from '../codec/tuple.ts';
-import { tooLong } from '../codec/value-writer.ts';
 import { decodeRawBytes, decodeValue, decodeValueWithin, encodeRawBytes, encodeValue } from '../codec/value.ts';
+import { tooLong, type ValueWriter } from '../codec/value-writer.ts';
 import { ITEM_ID_BYTES } from '../log/placeholder.ts';
 import type { EntryBlock } from '../node/entry-block.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
@@ -56,7 +59,14 @@ export function toVersion(version: number): number {
   return version < OWN_VERSION ? version : 0;
 }
 
-const keyWriter = new KeyWriter();
+/** Encodings under way, one within the other: more than one only where code of the caller encodes too. */
+let depth = 0;
+const outermostKeyWriter = new KeyWriter();
+/** Has the key encoded last. */
+let keyWriter = outermostKeyWriter;
+
+/** Ride-on fields of a change that names none. */
+export const NO_FIELDS: readonly unknown[] = [];
 
 export class StoreCodec {
   readonly keySpec: KeySpec;
@@ -96,8 +106,18 @@ export class StoreCodec {
 
   /** The encoded key is `keyBytes[0, keyLength)`. */
   encodeKey(key: unknown): void {
-    keyWriter.reset();
-    this.keySpec.encodeKey(key, keyWriter);
+    const { shapes } = this;
+    const { writer } = shapes;
+    const own = depth === 0 ? outermostKeyWriter : new KeyWriter();
+    depth++;
+    try {
+      own.reset();
+      this.keySpec.encodeKey(key, own);
+    } finally {
+      depth--;
+    }
+    keyWriter = own;
+    shapes.writer = writer;
   }
 
   /** Makes room for the item's id behind the key encoded last; answers where it goes. */
@@ -126,7 +146,20 @@ export class StoreCodec {
 
   /** The encoded cell is `cellBytes[0, cellLength)`. */
   encodeCell(key: unknown, value: unknown): void {
-    const { writer, registry } = this.shapes;
+    const { shapes } = this;
+    const keys = keyWriter;
+    const writer = shapes.writerAt(depth);
+    depth++;
+    try {
+      this.#writeCell(key, value, writer);
+    } finally {
+      depth--;
+    }
+    keyWriter = keys;
+    shapes.writer = writer;
+  }
+
+  #writeCell(key: unknown, value: unknown, writer: ValueWriter): void {
     let rideEnd = 0;
     if (this.hasRideOn) {
       writer.length = RIDE_ON_AT;
@@ -137,7 +170,7 @@ export class StoreCodec {
     }
     if (this.#counter !== undefined) writer.appendBytes(counterBytes(value, this.#counter));
     else if (this.#raw) encodeRawBytes(value, writer);
-    else encodeValue(value, writer, registry);
+    else encodeValue(value, writer, this.shapes.registry);
     writer.bytes[0] = this.#flags;
     if (this.hasRideOn) writeU16(writer.bytes, 1, rideEnd - RIDE_ON_AT);
     if (writer.length > writer.maxLength) throw tooLong(writer.length, writer.maxLength);
@@ -145,10 +178,19 @@ export class StoreCodec {
 
   /**
    * The increment by an amount (1 where it is not given) or, in a store whose counters are ride-on fields, by amounts under
-   * their names. Valid until the next one.
+   * their names. Valid until the next one that is not made within an encoding.
    */
   encodeIncrement(by: unknown): Uint8Array {
-    const increment = this.#increment;
+    const increment = depth === 0 ? this.#increment : new Uint8Array(this.#increment.length);
+    depth++;
+    try {
+      return this.#writeIncrement(by, increment);
+    } finally {
+      depth--;
+    }
+  }
+
+  #writeIncrement(by: unknown, increment: Uint8Array): Uint8Array {
     if (this.#counter !== undefined) {
       increment[0] = INCREMENT_CREATES;
       writeCounter(increment, INCREMENT_HEAD_BYTES, mustBeAmount(by === undefined ? 1 : by, 'amount'));
@@ -188,25 +230,38 @@ export class StoreCodec {
   }
 
   /**
-   * The cell `old[start, end)` with the ride-on fields that `fields` names replaced, and with the value of `cell` where one is
-   * given, else its own.
+   * The ride-on fields that a key names, in the order of the definition and undefined where it does not. Asked for by their
+   * names: a key may have them from its class. May run code of the caller, so it comes before encoding and looking up.
+   */
+  rideOnOf(key: unknown): readonly unknown[] {
+    if (!this.hasRideOn || !isKeyObject(key)) return NO_FIELDS;
+    return this.#rideOn.map((name) => key[name]);
+  }
+
+  /**
+   * The cell `old[start, end)` with the ride-on fields that `fields` has (`rideOnOf`) replaced, and with the value of `cell`
+   * where one is given, else its own.
    */
   withRideOn(
     old: Uint8Array,
     start: number,
     end: number,
-    fields: Readonly<Record<string, unknown>>,
+    fields: readonly unknown[],
     cell: Uint8Array | undefined,
   ): Uint8Array {
     const merged: Record<string, unknown> = Object.create(null);
     const before = this.#readRideOn(old, start, end);
-    for (const [i, name] of this.#rideOn.entries()) {
-      merged[name] = fields[name] === undefined ? before[i] : fields[name];
-    }
-    const { writer } = this.shapes;
+    for (const [i, name] of this.#rideOn.entries()) merged[name] = fields[i] === undefined ? before[i] : fields[i];
+    // The getters of an object may have something loaded over the old cell.
+    const value = cell ?? (fields.some(isObject) ? copyBytes(old, start, end) : old.subarray(start, end));
+    const writer = this.shapes.writerAt(depth);
     writer.length = 0;
-    this.keySpec.encodeRideOn(merged, writer);
-    const value = cell ?? old.subarray(start, end);
+    depth++;
+    try {
+      this.keySpec.encodeRideOn(merged, writer);
+    } finally {
+      depth--;
+    }
     const valueStart = cellValueStart(value, 0);
     const rideOn = writer.bytes.subarray(0, writer.length);
     const next = new Uint8Array(RIDE_ON_AT + rideOn.length + value.length - valueStart);
@@ -303,6 +358,10 @@ export class StoreCodec {
     }
     return rideEnd;
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 const counterSlot = new Uint8Array(COUNTER_BYTES);

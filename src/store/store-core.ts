@@ -2,8 +2,9 @@
  * One store as one transaction sees it: what the public `TxStore` wraps. A point operation is "encode, look up, finish";
  * where the look-up misses the cache, the same finish runs after the load, on copies.
  *
- * Keys and cells are encoded into scratch memory shared by all stores, so nothing runs between encoding and use; whoever
- * waits in between copies them first.
+ * Keys and cells are encoded into scratch memory shared by all stores, and what is found lies in a cache shared by all, so
+ * nothing runs between encoding or finding and use; whoever waits in between, or runs code of the caller (schemas, functions
+ * of indexes, getters), copies them first.
  */
 import { copyBytes } from '../base/bytes.ts';
 import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base/errors.ts';
@@ -41,7 +42,7 @@ export interface StoreHost {
   mustBeOpen(): void;
 }
 
-const NO_FIELDS: Record<string, unknown> = {};
+const NO_KEY = {};
 const EVERYTHING = { lower: undefined, upper: undefined };
 
 /** The value was in the row cache; see `findValue`. */
@@ -285,7 +286,8 @@ export class StoreCore {
     const { codec } = this;
     this.mustBeWritable();
     const checked = this.valueSchema === undefined ? value : checkWith(this.valueSchema, value, this.name, 'value');
-    codec.encodeCell(NO_FIELDS, checked);
+    codec.encodeCell(NO_KEY, checked);
+    if (this.gone) this.mustBeOpen();
     if (codec.shapes.hasNews) codec.shapes.attach(this.etx);
   }
 
@@ -298,6 +300,8 @@ export class StoreCore {
     const checked = this.valueSchema === undefined ? value : checkWith(this.valueSchema, value, this.name, 'value');
     codec.encodeKey(key);
     codec.encodeCell(key, checked);
+    // A getter may have dropped the store.
+    if (this.gone) this.mustBeOpen();
     if (codec.shapes.hasNews) codec.shapes.attach(this.etx);
   }
 
@@ -315,21 +319,13 @@ export class StoreCore {
     }
     const keyBytes = codec.copyKey();
     const cell = codec.copyCell();
-    this.etx.waits = true;
-    const found = this.etx.find(this.storeId, keyBytes, 0, keyBytes.length) === FOUND;
-    this.#putWithIndexes(keyBytes, found ? this.#copyFound() : undefined, cell, this.indexes);
+    this.#putWithIndexes(keyBytes, this.#cellNow(keyBytes), cell, this.indexes);
   }
 
   /** Takes copies: what makes index keys may be the caller's code, which may use the scratch memory. */
   #putWithIndexes(key: Uint8Array, before: Uint8Array | undefined, cell: Uint8Array, indexes: StoreIndexes): void {
     indexes.prepare(key, before, cell);
-    const { changeCount } = this.etx;
-    try {
-      this.#putCell(key, key.length, cell, cell.length, before !== undefined);
-      indexes.apply();
-    } catch (error) {
-      this.#failHalfWay(changeCount, error);
-    }
+    this.#putAndApply(key, cell, before !== undefined, indexes);
   }
 
   /** A limit or the disk stopped a change between the entry and its indexes: nothing of it may ever be committed. */
@@ -377,49 +373,67 @@ export class StoreCore {
     return true;
   }
 
-  finishUpdateEncoded(found: FindResult, key: unknown): boolean {
+  finishUpdateEncoded(found: FindResult, fields: readonly unknown[]): boolean {
     const { codec } = this;
     if (!codec.hasRideOn)
       return this.#replace(found, codec.keyBytes, codec.keyLength, codec.cellBytes, codec.cellLength);
-    return this.finishUpdate(found, codec.copyKey(), codec.copyCell(), key as Record<string, unknown>);
+    return this.finishUpdate(found, codec.copyKey(), codec.copyCell(), fields);
   }
 
   /** `fields` are the ride-on fields to replace; the others stay. */
-  finishUpdate(found: FindResult, key: Uint8Array, cell: Uint8Array, fields: Record<string, unknown>): boolean {
+  finishUpdate(found: FindResult, key: Uint8Array, cell: Uint8Array, fields: readonly unknown[]): boolean {
     if (found !== FOUND || !this.codec.hasRideOn) return this.#replace(found, key, key.length, cell, cell.length);
-    const { foundBytes, foundStart, foundEnd } = this.etx;
+    const { foundBytes, foundStart, foundEnd, changeCount } = this.etx;
+    const before = this.indexes === undefined ? undefined : this.#copyFound();
     const given = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, cell);
     const next = this.keySchema === undefined ? given : this.#checkedCell(this.keySchema, key, given);
-    return this.#replace(found, key, key.length, next, next.length);
+    const isAsFound = this.etx.changeCount === changeCount;
+    if (this.indexes === undefined) this.#putCell(key, key.length, next, next.length, isAsFound ? true : undefined);
+    else this.#putWithIndexes(key, isAsFound ? before : this.#cellNow(key), next, this.indexes);
+    return true;
   }
 
-  finishUpdateKey(found: FindResult, key: Uint8Array, fields: Record<string, unknown>): boolean {
+  finishUpdateKey(found: FindResult, key: Uint8Array, fields: readonly unknown[]): boolean {
     if (found !== FOUND) return false;
-    const { foundBytes, foundStart, foundEnd } = this.etx;
+    const { foundBytes, foundStart, foundEnd, changeCount } = this.etx;
+    const foundCell = this.indexes === undefined ? undefined : this.#copyFound();
     const given = this.codec.withRideOn(foundBytes, foundStart, foundEnd, fields, undefined);
     const cell = this.keySchema === undefined ? given : this.#checkedCell(this.keySchema, key, given);
     this.changedCell = cell;
+    const isAsFound = this.etx.changeCount === changeCount;
     const { indexes } = this;
     if (indexes === undefined) {
-      this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+      this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, isAsFound ? true : undefined);
       return true;
     }
-    indexes.prepare(copyBytes(key), this.#copyFound(), cell, true);
+    const before = isAsFound ? foundCell : this.#cellNow(key);
+    indexes.prepare(copyBytes(key), before, cell, isAsFound);
+    this.#putAndApply(key, cell, before !== undefined, indexes);
+    return true;
+  }
+
+  #putAndApply(key: Uint8Array, cell: Uint8Array, existed: boolean, indexes: StoreIndexes): void {
     const { changeCount } = this.etx;
     try {
-      this.etx.put(this.storeId, key, 0, key.length, cell, 0, cell.length, true);
+      this.#putCell(key, key.length, cell, cell.length, existed);
       indexes.apply();
     } catch (error) {
       this.#failHalfWay(changeCount, error);
     }
-    return true;
+  }
+
+  /** What stands under a key now. Also after code of the caller has changed something: perhaps this very entry. */
+  #cellNow(key: Uint8Array): Uint8Array | undefined {
+    this.etx.waits = true;
+    return this.etx.find(this.storeId, key, 0, key.length) === FOUND ? this.#copyFound() : undefined;
   }
 
   /** The cell of a key whose ride-on fields have changed, with what the schema makes of them. */
   #checkedCell(schema: StandardSchema, key: Uint8Array, cell: Uint8Array): Uint8Array {
     const changed = this.codec.readRidingKey(key, 0, key.length, cell, 0, cell.length);
     const made = checkWith(schema, changed, this.name, 'key');
-    return isKeyObject(made) ? this.codec.withRideOn(cell, 0, cell.length, made, undefined) : cell;
+    if (!isKeyObject(made)) return cell;
+    return this.codec.withRideOn(cell, 0, cell.length, this.codec.rideOnOf(made), undefined);
   }
 
   finishRemove(found: FindResult, key: Uint8Array, keyLength: number): boolean {

@@ -9,7 +9,7 @@
  *     up only by the entry that has it, which matters while the index is being built.
  */
 import { compareKeys, copyBytes, equalBytes, keySuccessor } from '../base/bytes.ts';
-import { StoreMismatchError, UniqueIndexError } from '../base/errors.ts';
+import { InvalidArgumentError, StoreMismatchError, UniqueIndexError } from '../base/errors.ts';
 import { VALUE_REFERENCE_BYTES } from '../codec/cell.ts';
 import { AT } from '../node/entry-cursor.ts';
 import type { EngineTransaction } from '../transaction/engine-api.ts';
@@ -48,6 +48,8 @@ export class StoreIndexes {
   readonly #changesId: number | undefined;
   #changedKey: Uint8Array | undefined;
   #plan: IndexChange[] = [];
+  /** Changes made so far. */
+  #applied = 0;
   /** A cell whose separate value is wanted; undefined: what is wanted is known to the engine's transaction. */
   #wanted: Uint8Array | undefined;
   /** A separate value read ahead, and the reference it was read by. */
@@ -75,7 +77,8 @@ export class StoreIndexes {
 
   /**
    * Works out what becomes of the indexes where the entry under `key` goes from one cell to another (undefined: absent). All
-   * bytes are the caller's own copies. `rideOnOnly`: the cells differ in ride-on fields alone.
+   * bytes are the caller's own copies. `rideOnOnly`: the cells differ in ride-on fields alone. Throws where the function of an
+   * index changes this very store: what was worked out might not be true any more.
    */
   prepare(key: Uint8Array, before: Uint8Array | undefined, after: Uint8Array | undefined, rideOnOnly = false): void {
     this.mustMaintain();
@@ -85,15 +88,24 @@ export class StoreIndexes {
     for (const index of this.set.all) if (index.usesValue && (!rideOnOnly || index.usesRideOn)) needsValue = true;
     const old = before === undefined ? undefined : this.#rowOf(key, before, needsValue);
     const next = after === undefined ? undefined : this.#rowOf(key, after, needsValue);
+    const applied = this.#applied;
     for (const index of this.set.all) {
       if (rideOnOnly && !index.usesRideOn) continue;
       this.#prepareOne(index, old, next);
     }
+    if (this.#applied !== applied) this.#refuseChange();
+  }
+
+  #refuseChange(): never {
+    throw new InvalidArgumentError(`store '${this.#store}': the function of an index must not change the store`, {
+      details: { store: this.#store },
+    });
   }
 
   /** Does what `prepare` worked out. */
   apply(): void {
     const etx = this.#etx;
+    this.#applied++;
     if (this.#changesId !== undefined) this.noteChange(this.#changedKey as Uint8Array);
     for (const { index, key, cell, existed } of this.#plan) {
       const { id } = index.stored;
@@ -124,6 +136,7 @@ export class StoreIndexes {
       this.clearRange(storeId, undefined, undefined);
       return;
     }
+    this.#applied++;
     for (const { stored } of this.set.all) this.#etx.removeRange(stored.id, undefined, undefined);
   }
 

@@ -19,7 +19,6 @@ import { TxIndex } from './tx-index.ts';
 const TRUE = Promise.resolve(true);
 const FALSE = Promise.resolve(false);
 const NOTHING = Promise.resolve(undefined);
-const NO_FIELDS: Record<string, unknown> = {};
 
 /**
  * Reads and changes one store for one transaction; belongs to it and ends with it.
@@ -162,10 +161,10 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
     try {
       const core = this.#core;
       if (core.indexes !== undefined) return updateIndexed(core, key, value);
+      const fields = core.codec.rideOnOf(key);
       core.encode(key, value);
       const found = core.findEncoded(false);
-      if (found !== NOT_LOADED) return core.finishUpdateEncoded(found, key) ? TRUE : FALSE;
-      const fields = core.codec.hasRideOn ? { ...(key as object) } : NO_FIELDS;
+      if (found !== NOT_LOADED) return core.finishUpdateEncoded(found, fields) ? TRUE : FALSE;
       return core.afterLoadWithCell((f, k, c) => core.finishUpdate(f, k, c, fields));
     } catch (error) {
       return Promise.reject(error);
@@ -173,8 +172,10 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
   }
 
   updateSync(key: LookupKey<K, R>, value: V): boolean {
-    this.#core.encode(key, value);
-    return this.#core.finishUpdateEncoded(this.#core.findEncoded(true), key);
+    const core = this.#core;
+    const fields = core.codec.rideOnOf(key);
+    core.encode(key, value);
+    return core.finishUpdateEncoded(core.findEncoded(true), fields);
   }
 
   /**
@@ -186,10 +187,9 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
       const core = this.#core;
       if (core.indexes !== undefined) return updateKeyIndexed(core, key);
       core.mustHaveRideOn();
+      const fields = core.codec.rideOnOf(key);
       const found = core.find(key, false);
-      if (found !== NOT_LOADED)
-        return core.finishUpdateKey(found, core.codec.copyKey(), key as Record<string, unknown>) ? TRUE : FALSE;
-      const fields = { ...(key as Record<string, unknown>) };
+      if (found !== NOT_LOADED) return core.finishUpdateKey(found, core.codec.copyKey(), fields) ? TRUE : FALSE;
       return core.afterLoad((f, bytes) => core.finishUpdateKey(f, bytes, fields));
     } catch (error) {
       return Promise.reject(error);
@@ -199,8 +199,9 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
   updateKeySync(key: LookupKey<K, R>): boolean {
     const core = this.#core;
     core.mustHaveRideOn();
+    const fields = core.codec.rideOnOf(key);
     const found = core.find(key, true);
-    return core.finishUpdateKey(found, core.codec.copyKey(), key as Record<string, unknown>);
+    return core.finishUpdateKey(found, core.codec.copyKey(), fields);
   }
 
   /** Removes; false where the key is absent. */

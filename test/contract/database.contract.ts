@@ -4,6 +4,7 @@
  */
 import { describe } from 'vitest';
 import { bagContract } from './database/bag.contract.ts';
+import { callerCodeContract } from './database/caller-code.contract.ts';
 import { catalogContract } from './database/catalog.contract.ts';
 import { countersContract } from './database/counters.contract.ts';
 import { indexesContract } from './database/indexes.contract.ts';
@@ -26,6 +27,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     cursorContract(open);
     bagContract(open);
     valuesContract(open);
+    callerCodeContract(open);
     transactionsContract(open);
     countersContract(open);
     savepointsContract(open);
