@@ -207,12 +207,18 @@ export class Scan<T> {
     return this.#pending.length > 0;
   }
 
-  /** Waits for the separate values of the batch. */
+  /** Waits for the separate values of the batch. Where one cannot be read the scan is closed, as where `fetch` throws. */
   async settle(): Promise<void> {
     const pending = this.#pending;
     this.#pending = [];
     this.#pendingBytes = 0;
-    await Promise.all(pending);
+    try {
+      await Promise.all(pending);
+    } catch (error) {
+      this.#items = youngArray();
+      this.close();
+      throw error;
+    }
   }
 
   load(): Promise<void> {
