@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../base/errors.ts';
 import { FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
 import { BagCursor } from './bag-cursor.ts';
 import { ItemId } from './item-id.ts';
-import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
+import { type Bound, Range, type RangeBounds, type RangeOptions, removeRange, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
 import type { StoreCore } from './store-core.ts';
 import type { BagEntry, Item, LookupKey } from './store-types.ts';
@@ -172,45 +172,49 @@ export class TxBag<K, V, R extends string = never> {
   async remove(key: LookupKey<K, R>): Promise<number> {
     this.#core.mustBeWritable();
     const there = await this.count(key);
-    if (there > 0) this.#core.removeRange(this.#equalBounds(key));
+    if (there > 0) removeRange(this.#core, this.#equalBounds(key));
     return there;
   }
 
   removeSync(key: LookupKey<K, R>): number {
     this.#core.mustBeWritable();
     const there = this.countSync(key);
-    if (there > 0) this.#core.removeRange(this.#equalBounds(key));
+    if (there > 0) removeRange(this.#core, this.#equalBounds(key));
     return there;
   }
 
   /** Removes everything, blind, in one step. */
   clear(): void {
-    this.#core.removeRange(undefined);
+    this.#core.removeRange(undefined, undefined);
   }
 
   /** Removes every item of a range of keys, blind, in one step. */
   clearRange(range: RangeBounds<K, R>): void {
-    this.#core.removeRange(range);
+    removeRange(this.#core, range);
   }
 
   // Order
 
   /** The first (oldest) item under `key`; without a key, the first of all. */
-  first(key?: LookupKey<K, R>): Promise<BagEntry<K, V> | undefined> {
-    return rank.oneOf(this.#core, this.#keyRange(key), false) as Promise<BagEntry<K, V> | undefined>;
+  first(key?: LookupKey<K, R>): Promise<BagEntry<K, V> | undefined>;
+  async first(...keys: readonly LookupKey<K, R>[]): Promise<BagEntry<K, V> | undefined> {
+    return rank.oneOf(this.#core, this.#keyRange(keys), false) as Promise<BagEntry<K, V> | undefined>;
   }
 
-  firstSync(key?: LookupKey<K, R>): BagEntry<K, V> | undefined {
-    return rank.oneOfSync(this.#core, this.#keyRange(key), false) as BagEntry<K, V> | undefined;
+  firstSync(key?: LookupKey<K, R>): BagEntry<K, V> | undefined;
+  firstSync(...keys: readonly LookupKey<K, R>[]): BagEntry<K, V> | undefined {
+    return rank.oneOfSync(this.#core, this.#keyRange(keys), false) as BagEntry<K, V> | undefined;
   }
 
   /** The last (newest) item under `key`; without a key, the last of all. */
-  last(key?: LookupKey<K, R>): Promise<BagEntry<K, V> | undefined> {
-    return rank.oneOf(this.#core, this.#keyRange(key), true) as Promise<BagEntry<K, V> | undefined>;
+  last(key?: LookupKey<K, R>): Promise<BagEntry<K, V> | undefined>;
+  async last(...keys: readonly LookupKey<K, R>[]): Promise<BagEntry<K, V> | undefined> {
+    return rank.oneOf(this.#core, this.#keyRange(keys), true) as Promise<BagEntry<K, V> | undefined>;
   }
 
-  lastSync(key?: LookupKey<K, R>): BagEntry<K, V> | undefined {
-    return rank.oneOfSync(this.#core, this.#keyRange(key), true) as BagEntry<K, V> | undefined;
+  lastSync(key?: LookupKey<K, R>): BagEntry<K, V> | undefined;
+  lastSync(...keys: readonly LookupKey<K, R>[]): BagEntry<K, V> | undefined {
+    return rank.oneOfSync(this.#core, this.#keyRange(keys), true) as BagEntry<K, V> | undefined;
   }
 
   /** The keys of a range in order, each as often as there are items under it. */
@@ -224,12 +228,14 @@ export class TxBag<K, V, R extends string = never> {
   }
 
   /** How many items there are under `key`, or in all; not by walking over them. */
-  count(key?: LookupKey<K, R>): Promise<number> {
-    return rank.count(this.#core, this.#keyRange(key));
+  count(key?: LookupKey<K, R>): Promise<number>;
+  async count(...keys: readonly LookupKey<K, R>[]): Promise<number> {
+    return rank.count(this.#core, this.#keyRange(keys));
   }
 
-  countSync(key?: LookupKey<K, R>): number {
-    return rank.countSync(this.#core, this.#keyRange(key));
+  countSync(key?: LookupKey<K, R>): number;
+  countSync(...keys: readonly LookupKey<K, R>[]): number {
+    return rank.countSync(this.#core, this.#keyRange(keys));
   }
 
   /** How many items there are in a range. */
@@ -251,8 +257,9 @@ export class TxBag<K, V, R extends string = never> {
     return new Range<BagEntry<K, V>>(this.#core, toScanOptions(this.#core, this.#equalBounds(key)));
   }
 
-  #keyRange(key: LookupKey<K, R> | undefined): object | undefined {
-    return key === undefined ? undefined : this.#equalBounds(key);
+  /** Without a key: everything. A key that happens to be undefined is refused, as everywhere. */
+  #keyRange(keys: readonly LookupKey<K, R>[]): object | undefined {
+    return keys.length === 0 ? undefined : this.#equalBounds(keys[0] as LookupKey<K, R>);
   }
 
   /** Of a whole key: encoding it checks that nothing is missing. */

@@ -5,7 +5,7 @@ import type { IndexKeyParts, IndexKeySpec } from '../codec/index-key.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
 import { giveBackKeyWriter, takeKeyWriter } from '../codec/tuple.ts';
 import { ABSENT, FOUND, NOT_LOADED } from '../storage/find-result.ts';
-import { Range, type RangeBounds, toScanOptions } from './range.ts';
+import { mustBeRange, Range, type RangeBounds, toScanOptions } from './range.ts';
 import type { ScanOptions } from './scan.ts';
 import type { StoreCore } from './store-core.ts';
 import type { Entry, LookupKey } from './store-types.ts';
@@ -45,6 +45,7 @@ export interface IndexSource {
 
 export function toIndexScan({ index, owner }: IndexSource, options: object | undefined): ScanOptions {
   if (options === undefined) return toScanOptions(index, options);
+  mustBeRange(options);
   const { after, ...rest } = options as { after?: unknown };
   const scan = toScanOptions(index, rest);
   if (after === undefined) return scan;
@@ -103,7 +104,10 @@ export class IndexRange<E> implements AsyncIterable<E> {
       return;
     }
     for await (const page of this.#keys().pages(JOINED_AT_ONCE)) {
-      for (const entry of await Promise.all(page.map((parts) => join(owner, parts)))) yield entry as E;
+      for (const entry of await Promise.all(page.map((parts) => join(owner, parts)))) {
+        owner.mustBeOpen();
+        yield entry as E;
+      }
     }
   }
 

@@ -2,7 +2,9 @@
 import { InvalidArgumentError } from '../base/errors.ts';
 import { youngArray } from '../base/young.ts';
 import { type KeyBounds, keyBounds } from '../codec/key-bounds.ts';
+import { describeValue } from '../codec/text.ts';
 import type { KeyValue } from '../codec/tuple.ts';
+import { KIND_PLAIN, kindOf } from '../codec/value-kinds.ts';
 import { END, MISS } from '../node/entry-cursor.ts';
 import { Scan, type ScanOptions } from './scan.ts';
 import type { StoreCore } from './store-core.ts';
@@ -63,6 +65,14 @@ const LONGEST_TURN_MS = 8;
 
 type LooseRange = RangeOptions<unknown, string>;
 
+/** Removes what lies in a range: of all options the bounds alone, and there must be an object of them. */
+export function removeRange(core: StoreCore, range: object): void {
+  core.mustBeWritable();
+  checkNames(range, BOUND_OPTIONS);
+  const { lower, upper } = keyBounds(core.codec.keySpec, range);
+  core.removeRange(lower, upper);
+}
+
 /** Checks and encodes the bounds alone. */
 export function toBounds(core: StoreCore, range: object | undefined): KeyBounds {
   if (range === undefined) return UNBOUNDED;
@@ -96,8 +106,14 @@ const WHOLE: ScanOptions = {
   where: undefined,
 };
 
+/** Refuses what is no object of options: a key where a range is wanted would have none and mean everything. */
+export function mustBeRange(range: unknown): void {
+  if (typeof range === 'object' && range !== null && kindOf(range) === KIND_PLAIN) return;
+  throw new InvalidArgumentError(`a range is an object of options, not ${describeValue(range)}`);
+}
+
 function checkNames(range: object, names: readonly string[]): void {
-  if (typeof range !== 'object' || range === null) throw new InvalidArgumentError('a range is an object of options');
+  mustBeRange(range);
   for (const name in range) {
     if (!names.includes(name)) {
       throw new InvalidArgumentError(`a range has no option '${name}' here; there are: ${names.join(', ')}`);

@@ -1,6 +1,6 @@
 /** Positions and counts: first, last, at, count and rank, each noting the range it looked at. */
 import { compareKeys, copyBytes, keySuccessor } from '../base/bytes.ts';
-import { InvalidArgumentError } from '../base/errors.ts';
+import { InvalidArgumentError, InvalidKeyError } from '../base/errors.ts';
 import type { EntryCursor } from '../node/entry-cursor.ts';
 import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
 import { Range, toBounds, toScanOptions } from './range.ts';
@@ -48,6 +48,21 @@ export function countSync(core: StoreCore, range: object | undefined): number {
   const entries = core.etx.count(core.storeId, lower, upper);
   core.etx.noteRange(core.storeId, lower, upper);
   return entries;
+}
+
+/** How many entries come before a key. */
+export async function rank(core: StoreCore, key: unknown): Promise<number> {
+  return count(core, before(key));
+}
+
+export function rankSync(core: StoreCore, key: unknown): number {
+  return countSync(core, before(key));
+}
+
+function before(key: unknown) {
+  // A bound that is undefined would bind nothing.
+  if (key === undefined) throw new InvalidKeyError('key: undefined has no rank', { details: { path: 'key' } });
+  return { lt: key };
 }
 
 function countBounds(core: StoreCore, range: object | undefined) {

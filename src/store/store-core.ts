@@ -11,7 +11,6 @@ import { InvalidArgumentError, ReadOnlyError, StoreNotFoundError } from '../base
 import { MAX_LOG_VALUE_BYTES } from '../base/limits.ts';
 import { PlainEntry } from '../base/young.ts';
 import { cellValueStart } from '../codec/cell.ts';
-import { keyBounds } from '../codec/key-bounds.ts';
 import { isKeyObject } from '../codec/key-spec.ts';
 import type { Env } from '../env/env.ts';
 import { itemNumber, itemSequence, NUMBER_PLACEHOLDER } from '../log/placeholder.ts';
@@ -43,7 +42,6 @@ export interface StoreHost {
 }
 
 const NO_KEY = {};
-const EVERYTHING = { lower: undefined, upper: undefined };
 
 /** The value was in the row cache; see `findValue`. */
 export const HOT = 4;
@@ -455,9 +453,8 @@ export class StoreCore {
     return true;
   }
 
-  removeRange(range: object | undefined): void {
+  removeRange(lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
     this.mustBeWritable();
-    const { lower, upper } = range === undefined ? EVERYTHING : keyBounds(this.codec.keySpec, range);
     const { changeCount } = this.etx;
     try {
       if (lower === undefined && upper === undefined) this.indexes?.clear(this.storeId);

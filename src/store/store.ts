@@ -10,7 +10,7 @@ import type { NoIndexes } from './define-store.ts';
 import { addIndexed, removeIndexed, updateIndexed, updateKeyIndexed } from './indexed-changes.ts';
 import { openIndex } from './open-index.ts';
 import { StoreCursor } from './cursor.ts';
-import { type Bound, Range, type RangeBounds, type RangeOptions, toScanOptions } from './range.ts';
+import { type Bound, Range, type RangeBounds, type RangeOptions, removeRange, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
 import { HOT, type StoreCore } from './store-core.ts';
 import type { Entry, IncrementBy, Item, LookupKey } from './store-types.ts';
@@ -271,15 +271,15 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
 
   /** Removes every entry, blind, in one step whatever their number. */
   clear(): void {
-    this.#core.removeRange(undefined);
+    this.#core.removeRange(undefined, undefined);
   }
 
   /**
    * Removes every entry of a range, blind, in one step whatever their number. In a store with indexes the range is walked
-   * instead, waiting for the disk on the calling thread.
+   * instead, waiting for the disk on the calling thread. `InvalidArgumentError` for other options than bounds.
    */
   clearRange(range: RangeBounds<K, R>): void {
-    this.#core.removeRange(range);
+    removeRange(this.#core, range);
   }
 
   // Order
@@ -332,11 +332,11 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
 
   /** How many keys come before `key`, whether it is there or not: its position, counted from zero. */
   rank(key: Bound<K, R>): Promise<number> {
-    return rank.count(this.#core, { lt: key });
+    return rank.rank(this.#core, key);
   }
 
   rankSync(key: Bound<K, R>): number {
-    return rank.countSync(this.#core, { lt: key });
+    return rank.rankSync(this.#core, key);
   }
 
   /** A place in the store that moves both ways and changes what it stands at; see `StoreCursor`. */

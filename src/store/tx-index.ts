@@ -29,21 +29,21 @@ export class TxIndex<P, K, V, R extends string = never> {
   }
 
   /** The entry under these fields, the first of them where there are several; undefined where there is none. */
-  get(index: P): Promise<IndexEntry<P, K, V> | undefined> {
-    return this.first(exactly(index));
+  async get(index: P): Promise<IndexEntry<P, K, V> | undefined> {
+    return this.first(this.#exactly(index));
   }
 
   getSync(index: P): IndexEntry<P, K, V> | undefined {
-    return this.firstSync(exactly(index));
+    return this.firstSync(this.#exactly(index));
   }
 
   /** Whether there is an entry under these fields; the store is not looked at. */
   async has(index: P): Promise<boolean> {
-    return (await this.#firstKey(exactly(index), false)) !== undefined;
+    return (await this.#firstKey(this.#exactly(index), false)) !== undefined;
   }
 
   hasSync(index: P): boolean {
-    return this.#firstKeySync(exactly(index), false) !== undefined;
+    return this.#firstKeySync(this.#exactly(index), false) !== undefined;
   }
 
   /** The first entry, of all or of a range; undefined where there is none. */
@@ -95,11 +95,19 @@ export class TxIndex<P, K, V, R extends string = never> {
 
   /** How many entries come before these fields: their position, counted from zero. */
   rank(index: Bound<P>): Promise<number> {
-    return rank.count(this.#source.index, { lt: index });
+    return rank.rank(this.#source.index, index);
   }
 
   rankSync(index: Bound<P>): number {
-    return rank.countSync(this.#source.index, { lt: index });
+    return rank.rankSync(this.#source.index, index);
+  }
+
+  /** All of the fields: encoding them checks that none is missing. */
+  #exactly(index: P): { readonly gte: Bound<P>; readonly lte: Bound<P> } {
+    const { index: store } = this.#source;
+    store.mustBeOpen();
+    store.codec.encodeKey(index);
+    return { gte: index as Bound<P>, lte: index as Bound<P> };
   }
 
   async #firstKey(range: object | undefined, flip: boolean): Promise<IndexKeyParts | undefined> {
@@ -127,10 +135,6 @@ export class TxIndex<P, K, V, R extends string = never> {
   #joinedSync(parts: IndexKeyParts | undefined): IndexEntry<P, K, V> | undefined {
     return parts === undefined ? undefined : (joinSync(this.#source.owner, parts) as IndexEntry<P, K, V> | undefined);
   }
-}
-
-function exactly<P>(index: P): { readonly gte: Bound<P>; readonly lte: Bound<P> } {
-  return { gte: index as Bound<P>, lte: index as Bound<P> };
 }
 
 function partsOf(entry: unknown): IndexKeyParts | undefined {

@@ -13,6 +13,7 @@ import { lifecycleContract } from './database/lifecycle.contract.ts';
 import { orderContract } from './database/order.contract.ts';
 import { pointContract } from './database/point.contract.ts';
 import { redefineContract } from './database/redefine.contract.ts';
+import { refusalsContract } from './database/refusals.contract.ts';
 import type { OpenSubject } from './database/subject.ts';
 import { savepointsContract } from './database/savepoints.contract.ts';
 import { surfaceContract } from './database/surface.contract.ts';
@@ -28,6 +29,7 @@ export function databaseContract(name: string, open: OpenSubject): void {
     bagContract(open);
     valuesContract(open);
     callerCodeContract(open);
+    refusalsContract(open);
     transactionsContract(open);
     countersContract(open);
     savepointsContract(open);
