@@ -71,6 +71,6 @@ export function describeValue(value: unknown): string {
   const made: unknown = Reflect.get(value, 'constructor');
   const name = typeof made === 'function' ? made.name : '';
   if (name === '' || name === 'Object') return 'a plain object';
-  if (types.isDate(value)) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date';
+  if (types.isDate(value)) return Number.isNaN(Date.prototype.getTime.call(value)) ? 'an invalid Date' : 'a Date';
   return `an object of class ${name}`;
 }

@@ -23,8 +23,10 @@
  *  3. Equal keys have equal bytes and different keys different ones; decoding refuses what encoding cannot have written.
  */
 
+import { types } from 'node:util';
 import { InvalidKeyError, LimitExceededError } from '../base/errors.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
+import { bytesLength, isDetached, timeOf } from './intrinsics.ts';
 import { describeValue } from './text.ts';
 import { Uuid } from './uuid.ts';
 
@@ -115,7 +117,7 @@ export class KeyWriter {
   writePrefix(value: unknown, descending: boolean): void {
     const start = this.length;
     if (typeof value === 'string') this.#writeString(value, false);
-    else if (value instanceof Uint8Array) this.#writeBytes(value, false);
+    else if (types.isUint8Array(value)) this.#writeBytes(value, false);
     else if (Array.isArray(value)) this.#writeTuple(value, false);
     else this.#refuse(value, 'is no prefix: only strings, bytes and arrays have leading parts');
     if (descending) this.#complement(start);
@@ -128,8 +130,8 @@ export class KeyWriter {
     else if (typeof value === 'bigint') this.#writeBigint(value);
     else if (Array.isArray(value)) this.#writeTuple(value, true);
     else if (value instanceof Uuid) this.#writeUuid(value);
-    else if (value instanceof Date) this.#writeDate(value);
-    else if (value instanceof Uint8Array) this.#writeBytes(value, true);
+    else if (types.isDate(value)) this.#writeDate(value);
+    else if (types.isUint8Array(value)) this.#writeBytes(value, true);
     else this.#refuse(value, 'is no key value');
   }
 
@@ -167,7 +169,7 @@ export class KeyWriter {
   }
 
   #writeDate(value: Date): void {
-    const time = value.getTime();
+    const time = timeOf(value);
     if (Number.isNaN(time)) this.#refuse(value, 'is no key value');
     this.#writeNumber(KEY_DATE, time);
   }
@@ -175,7 +177,7 @@ export class KeyWriter {
   #writeUuid(value: Uuid): void {
     this.#reserve(17);
     this.bytes[this.length] = KEY_UUID;
-    value.writeTo(this.bytes, this.length + 1);
+    Uuid.prototype.writeTo.call(value, this.bytes, this.length + 1);
     this.length += 17;
   }
 
@@ -255,7 +257,8 @@ export class KeyWriter {
   }
 
   #writeBytes(value: Uint8Array, ends: boolean): void {
-    const count = value.length;
+    const count = bytesLength(value);
+    if (count === 0 && isDetached(value)) this.#refuse(value, 'whose memory was transferred is no key value');
     if (count > MAX_KEY_BYTES) this.#tooLong(count);
     this.#reserve(count * 2 + 2);
     const { bytes } = this;

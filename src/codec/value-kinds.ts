@@ -7,6 +7,7 @@
 import { types } from 'node:util';
 import { InvalidValueError } from '../base/errors.ts';
 import { MAX_VALUE_NESTING } from '../base/limits.ts';
+import { isDetached, mapEntries, setValues } from './intrinsics.ts';
 import { describeValue } from './text.ts';
 import { Uuid } from './uuid.ts';
 
@@ -145,6 +146,9 @@ function findRefused(value: unknown, path: string, seen: Set<unknown>, depth: nu
   if (depth >= MAX_VALUE_NESTING) return { path: shorten(path), what: `nests deeper than ${MAX_VALUE_NESTING}` };
   const kind = kindOf(value);
   if (kind === KIND_NONE) return { path, what: `${describeValue(value)} cannot be stored` };
+  if ((kind === KIND_BYTES || kind === KIND_VIEW) && isDetached(value as ArrayBufferView)) {
+    return { path, what: `${describeValue(value)} whose memory was transferred cannot be stored` };
+  }
   seen.add(value);
   for (const [name, part] of partsOf(value, kind)) {
     const found = findRefused(part, path + name, seen, depth + 1);
@@ -160,14 +164,14 @@ function* partsOf(value: object, kind: number): Generator<[string, unknown]> {
     }
   } else if (kind === KIND_MAP) {
     let index = 0;
-    for (const [key, part] of value as Map<unknown, unknown>) {
+    for (const [key, part] of mapEntries(value as Map<unknown, unknown>)) {
       yield [`.keys()[${index}]`, key];
       yield [typeof key === 'string' ? `.get(${JSON.stringify(key)})` : `.values()[${index}]`, part];
       index++;
     }
   } else if (kind === KIND_SET) {
     let index = 0;
-    for (const part of value as Set<unknown>) yield [`.values()[${index++}]`, part];
+    for (const part of setValues(value as Set<unknown>)) yield [`.values()[${index++}]`, part];
   } else if (kind === KIND_ERROR) {
     if (Object.hasOwn(value, 'cause')) yield ['.cause', (value as Error).cause];
     if (Object.hasOwn(value, 'errors')) yield ['.errors', (value as AggregateError).errors];

@@ -11,8 +11,9 @@
 
 import { InvalidValueError, LimitExceededError } from '../base/errors.ts';
 import { MAX_VALUE_BYTES, MAX_VALUE_NESTING } from '../base/limits.ts';
+import { bytesLength, isDetached, mapEntries, regExpParts, setValues, unboxed } from './intrinsics.ts';
 import { type Shape, type ShapeRegistry, writeShapeFields } from './shapes.ts';
-import type { Uuid } from './uuid.ts';
+import { Uuid } from './uuid.ts';
 import {
   ERROR_CAUSE,
   ERROR_LIST,
@@ -160,10 +161,11 @@ export class ValueWriter {
 
   /** Appends bytes as they are: the value of a store of raw bytes. */
   appendBytes(value: Uint8Array): void {
+    const count = bytesLength(value);
     this.#start = this.length;
-    this.reserve(value.length);
+    this.reserve(count);
     this.bytes.set(value, this.length);
-    this.length += value.length;
+    this.length += count;
   }
 
   #encodeAgain(write: () => void, value: unknown, path: string): void {
@@ -288,10 +290,11 @@ export class ValueWriter {
   }
 
   #writeRaw(raw: Uint8Array): void {
-    this.#writeVarint(raw.length);
-    this.reserve(raw.length);
+    const count = bytesLength(raw);
+    this.#writeVarint(count);
+    this.reserve(count);
     this.bytes.set(raw, this.length);
-    this.length += raw.length;
+    this.length += count;
   }
 
   #writeObject(value: object): void {
@@ -361,7 +364,8 @@ export class ValueWriter {
   }
 
   #writeArray(value: readonly unknown[]): void {
-    const count = value.length;
+    // A proxy may say anything.
+    const count = value.length >>> 0;
     if (count < 16) {
       this.#writeByte(TAG_SHORT_ARRAY + count);
     } else {
@@ -380,7 +384,7 @@ export class ValueWriter {
     let end = from + 1;
     while (end < count && end < from + 1024 && !(end in value)) end++;
     // A long run: ask which elements there are instead of trying billions.
-    if (end === from + 1024) end = nextIndex(value, end) ?? count;
+    if (end === from + 1024) end = nextIndex(value, end, count);
     this.#writeByte(TAG_HOLES);
     this.#writeVarint(end - from);
     return end;
@@ -394,36 +398,32 @@ export class ValueWriter {
         return;
       case KIND_BYTES:
         this.#writeByte(TAG_BYTES);
-        this.#writeRaw(value as Uint8Array);
+        this.#writeBytes(value as Uint8Array);
         return;
       case KIND_UUID:
         this.reserve(17);
         this.bytes[this.length] = TAG_UUID;
-        (value as Uuid).writeTo(this.bytes, this.length + 1);
+        Uuid.prototype.writeTo.call(value as Uuid, this.bytes, this.length + 1);
         this.length += 17;
         return;
       case KIND_MAP:
         this.#writeMap(value as Map<unknown, unknown>);
         return;
       case KIND_SET:
-        this.#writeByte(TAG_SET);
-        this.#writeVarint((value as Set<unknown>).size);
-        for (const element of [...(value as Set<unknown>)]) this.writeAny(element);
+        this.#writeSet(value as Set<unknown>);
         return;
       case KIND_VIEW:
         this.#writeView(value as ArrayBufferView | ArrayBuffer);
         return;
       case KIND_REGEXP:
-        this.#writeByte(TAG_REGEXP);
-        this.writeAny((value as RegExp).source);
-        this.writeAny((value as RegExp).flags);
+        this.#writeRegExp(value as RegExp);
         return;
       case KIND_ERROR:
         this.#writeError(value as Error);
         return;
       case KIND_BOXED:
         this.#writeByte(TAG_BOXED);
-        this.writeAny((value as { valueOf(): unknown }).valueOf());
+        this.writeAny(unboxed(value));
         return;
       default:
         throw REFUSED;
@@ -431,22 +431,40 @@ export class ValueWriter {
   }
 
   #writeMap(value: ReadonlyMap<unknown, unknown>): void {
-    this.#writeByte(TAG_MAP);
-    this.#writeVarint(value.size);
     // A copy, so that a getter that changes the map cannot make the count wrong.
-    for (const [key, element] of [...value]) {
+    const entries = mapEntries(value);
+    this.#writeByte(TAG_MAP);
+    this.#writeVarint(entries.length);
+    for (const [key, element] of entries) {
       this.writeAny(key);
       this.writeAny(element);
     }
+  }
+
+  #writeSet(value: ReadonlySet<unknown>): void {
+    const elements = setValues(value);
+    this.#writeByte(TAG_SET);
+    this.#writeVarint(elements.length);
+    for (const element of elements) this.writeAny(element);
+  }
+
+  #writeRegExp(value: RegExp): void {
+    const { source, flags } = regExpParts(value);
+    this.#writeByte(TAG_REGEXP);
+    this.writeAny(source);
+    this.writeAny(flags);
+  }
+
+  #writeBytes(value: Uint8Array): void {
+    if (bytesLength(value) === 0 && isDetached(value)) throw REFUSED;
+    this.#writeRaw(value);
   }
 
   #writeView(value: ArrayBufferView | ArrayBuffer): void {
     const isView = ArrayBuffer.isView(value);
     const kind = isView ? viewKind(value) : VIEW_ARRAY_BUFFER;
     if (kind === -1) throw REFUSED;
-    const raw = isView
-      ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-      : new Uint8Array(value as ArrayBuffer);
+    const raw = bytesWithin(value);
     this.#writeByte(TAG_VIEW);
     this.#writeByte(kind);
     this.#writeRaw(LITTLE_ENDIAN ? raw : swapped(raw, VIEW_ELEMENT_BYTES[kind] ?? 1));
@@ -487,13 +505,26 @@ export class ValueWriter {
   }
 }
 
-/** The first index at or after `from` that holds an element. */
-function nextIndex(value: readonly unknown[], from: number): number | undefined {
+/** The first index at or after `from` that holds an element; `count` where there is none. */
+function nextIndex(value: readonly unknown[], from: number, count: number): number {
   for (const name of Object.keys(value)) {
     const index = Number(name);
-    if (index >= from && Number.isInteger(index)) return index;
+    // '1e3' is a field of the array, not its element 1000.
+    if (index >= from && index < count && String(index) === name) return index;
   }
-  return undefined;
+  return count;
+}
+
+/** The bytes of a view or buffer; refused where they were given away or cut off. */
+function bytesWithin(value: ArrayBufferView | ArrayBuffer): Uint8Array {
+  if (isDetached(value)) throw REFUSED;
+  if (!ArrayBuffer.isView(value)) return new Uint8Array(value);
+  try {
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  } catch {
+    // A view beyond the end of a buffer that was made smaller.
+    throw REFUSED;
+  }
 }
 
 /** The bytes of each element turned around: views are stored little-endian. */

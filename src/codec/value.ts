@@ -5,7 +5,9 @@
  * elements, fields of errors beyond name, message, stack, cause and errors, `lastIndex`.
  */
 
+import { types } from 'node:util';
 import { InvalidValueError } from '../base/errors.ts';
+import { bytesLength, isDetached } from './intrinsics.ts';
 import type { ShapeRegistry } from './shapes.ts';
 import { describeValue } from './text.ts';
 import { ValueReader } from './value-reader.ts';
@@ -80,8 +82,8 @@ export function decodeValueList(bytes: Uint8Array, start: number, end: number, c
 
 /** Appends the value of a store of raw bytes: nothing but the bytes. */
 export function encodeRawBytes(value: unknown, writer: ValueWriter): void {
-  if (!(value instanceof Uint8Array)) {
-    const found = describeValue(value);
+  if (!types.isUint8Array(value) || (bytesLength(value) === 0 && isDetached(value))) {
+    const found = `${describeValue(value)}${types.isUint8Array(value) ? ' whose memory was transferred' : ''}`;
     throw new InvalidValueError(`value: this store keeps raw bytes and needs a Uint8Array, found ${found}`, {
       details: { path: 'value', found },
     });
