@@ -88,7 +88,9 @@ export function keySpecDefinition(
 
 function isDescending(order: unknown): boolean {
   if (order !== undefined && order !== 'asc' && order !== 'desc') {
-    throw new InvalidArgumentError(`the order of a key is 'asc' or 'desc', not ${JSON.stringify(order)}`);
+    throw new InvalidArgumentError(
+      `the order of a key is 'asc' or 'desc', not ${typeof order === 'string' ? JSON.stringify(order) : describeValue(order)}`,
+    );
   }
   return order === 'desc';
 }

@@ -1,7 +1,9 @@
 /** A store of equal keys inside a transaction. */
 import { InvalidArgumentError } from '../base/errors.ts';
 import { FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
+import { mustBeIterable } from './arguments.ts';
 import { BagCursor } from './bag-cursor.ts';
+import { keyIn, valueIn } from './batch.ts';
 import { ItemId } from './item-id.ts';
 import { type Bound, Range, type RangeBounds, type RangeOptions, removeRange, toScanOptions } from './range.ts';
 import * as rank from './rank.ts';
@@ -92,11 +94,8 @@ export class TxBag<K, V, R extends string = never> {
 
   /** `add` for each item, in order. */
   addMany(items: Iterable<Item<K, V>>): ItemId[] {
-    return Array.from(items, (item) => {
-      const pair = Array.isArray(item) ? (item as readonly [K, V]) : undefined;
-      const entry = item as { readonly key: K; readonly value: V };
-      return pair === undefined ? this.add(entry.key, entry.value) : this.add(pair[0], pair[1]);
-    });
+    mustBeIterable(items, 'items');
+    return Array.from(items, (item) => this.add(keyIn(item), valueIn(item)));
   }
 
   /** Replaces the value of one item, its place and ride-on fields stay; false where it is not (any more). */

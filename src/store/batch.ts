@@ -1,6 +1,8 @@
 /** Batch forms: the single calls in order, with an answer for each item. */
-import { SopError } from '../base/errors.ts';
+import { InvalidArgumentError, SopError } from '../base/errors.ts';
+import { describeValue } from '../codec/text.ts';
 import { FOUND, NOT_LOADED } from '../storage/find-result.ts';
+import { mustBeIterable } from './arguments.ts';
 import type { StoreCore } from './store-core.ts';
 import type { Item } from './store-types.ts';
 
@@ -8,6 +10,7 @@ import type { Item } from './store-types.ts';
 const MOST_LOADING = 64;
 
 export async function getMany(core: StoreCore, keys: Iterable<unknown>): Promise<unknown[]> {
+  mustBeIterable(keys, 'keys');
   const values: unknown[] = [];
   const loading: Promise<void>[] = [];
   try {
@@ -63,6 +66,7 @@ export async function changeMany<K, V>(
   items: Iterable<Item<K, V>>,
   change: (key: K, value: V) => Promise<boolean>,
 ): Promise<boolean[]> {
+  mustBeIterable(items, 'items');
   const answers: boolean[] = [];
   for (const item of items) {
     try {
@@ -75,6 +79,7 @@ export async function changeMany<K, V>(
 }
 
 export function changeManySync<K, V>(items: Iterable<Item<K, V>>, change: (key: K, value: V) => boolean): boolean[] {
+  mustBeIterable(items, 'items');
   const answers: boolean[] = [];
   for (const item of items) {
     try {
@@ -88,6 +93,7 @@ export function changeManySync<K, V>(items: Iterable<Item<K, V>>, change: (key: 
 
 export function putMany<K, V>(core: StoreCore, items: Iterable<Item<K, V>>): void {
   core.mustBeWritable();
+  mustBeIterable(items, 'items');
   let index = 0;
   try {
     for (const item of items) {
@@ -100,6 +106,7 @@ export function putMany<K, V>(core: StoreCore, items: Iterable<Item<K, V>>): voi
 }
 
 export async function forKeys<K>(keys: Iterable<K>, change: (key: K) => Promise<boolean>): Promise<boolean[]> {
+  mustBeIterable(keys, 'keys');
   const answers: boolean[] = [];
   for (const key of keys) {
     try {
@@ -112,6 +119,7 @@ export async function forKeys<K>(keys: Iterable<K>, change: (key: K) => Promise<
 }
 
 export function forKeysSync<K>(keys: Iterable<K>, change: (key: K) => boolean): boolean[] {
+  mustBeIterable(keys, 'keys');
   const answers: boolean[] = [];
   for (const key of keys) {
     try {
@@ -123,11 +131,14 @@ export function forKeysSync<K>(keys: Iterable<K>, change: (key: K) => boolean): 
   return answers;
 }
 
-function keyIn<K, V>(item: Item<K, V>): K {
+export function keyIn<K, V>(item: Item<K, V>): K {
+  if (typeof item !== 'object' || item === null) {
+    throw new InvalidArgumentError(`an item is [key, value] or { key, value }, not ${describeValue(item)}`);
+  }
   return Array.isArray(item) ? (item as readonly [K, V])[0] : (item as { readonly key: K }).key;
 }
 
-function valueIn<K, V>(item: Item<K, V>): V {
+export function valueIn<K, V>(item: Item<K, V>): V {
   return Array.isArray(item) ? (item as readonly [K, V])[1] : (item as { readonly value: V }).value;
 }
 

@@ -15,6 +15,7 @@ import { keyBounds } from '../codec/key-bounds.ts';
 import { BACKWARD, type Direction, FORWARD } from '../node/entry-block.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../node/entry-cursor.ts';
 import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
+import { mustBeOptions } from './arguments.ts';
 import { isSeparate, NO_FIELDS, toVersion } from './store-codec.ts';
 import type { StoreCore } from './store-core.ts';
 import { INDEX_MISS } from './store-indexes.ts';
@@ -200,8 +201,10 @@ export class CursorCore {
     return AT;
   }
 
-  target(key: unknown, nearest: 'greater' | 'less' | undefined): FindTarget {
+  target(key: unknown, options: { readonly nearest?: 'greater' | 'less' }): FindTarget {
     this.mustBeUsable();
+    mustBeOptions(options);
+    const { nearest } = options;
     if (nearest !== undefined && nearest !== 'greater' && nearest !== 'less') {
       throw new InvalidArgumentError("nearest is 'greater' or 'less'", { details: { found: nearest } });
     }

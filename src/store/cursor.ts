@@ -65,7 +65,7 @@ export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> =
    */
   find(key: Bound<K, R>, options: CursorFindOptions = {}): Promise<CursorFindAnswer> {
     try {
-      const target = this.#core.target(key, options.nearest);
+      const target = this.#core.target(key, options);
       const step = this.#waiting === undefined ? this.#core.find(target, false) : MISS;
       return step === MISS ? this.#findSlowly(target) : Promise.resolve(answer(step));
     } catch (error) {
@@ -74,7 +74,7 @@ export class StoreCursor<K, V, R extends string = never, E extends Entry<K, V> =
   }
 
   findSync(key: Bound<K, R>, options: CursorFindOptions = {}): CursorFindAnswer {
-    return answer(this.#core.find(this.#core.target(key, options.nearest), true));
+    return answer(this.#core.find(this.#core.target(key, options), true));
   }
 
   #findSlowly(target: FindTarget): Promise<CursorFindAnswer> {

@@ -24,6 +24,7 @@ import type {
   VerifyProgress as EngineVerifyProgress,
   VerifyReport as EngineVerifyReport,
 } from '../transaction/engine-api.ts';
+import { mustBeOptions, quoted } from './arguments.ts';
 import { type AnyDefinition, Catalog } from './catalog.ts';
 import { type ConflictEvent, type LostRace, RunLost, toConflictEvent } from './conflict-events.ts';
 import { DatabaseIndexes, type IndexInfo, type IndexReadyOptions } from './database-indexes.ts';
@@ -228,9 +229,7 @@ export class Database implements AsyncDisposable {
   async begin(kind: TransactionKind, options: ReadOptions = NO_LIMITS): Promise<Transaction> {
     this.#mustBeOpen();
     if (!KINDS.includes(kind)) {
-      throw new InvalidArgumentError(
-        `a transaction is of kind 'write', 'read' or 'noCheck', not ${JSON.stringify(kind)}`,
-      );
+      throw new InvalidArgumentError(`a transaction is of kind 'write', 'read' or 'noCheck', not ${quoted(kind)}`);
     }
     checkLimits(options);
     return new Transaction(this.#begin(kind, options));
@@ -295,8 +294,9 @@ export class Database implements AsyncDisposable {
    */
   async indexReady(store: AnyStore | string, index: string, options: IndexReadyOptions = {}): Promise<void> {
     this.#mustBeOpen();
-    const name = typeof store === 'string' ? store : store.name;
+    const name = store instanceof StoreDefinition ? store.name : store;
     checkStoreName(name);
+    mustBeOptions(options);
     const { signal } = options;
     const limits = signal === undefined ? {} : { signal };
     checkLimits(limits);
@@ -324,6 +324,7 @@ export class Database implements AsyncDisposable {
     if (typeof folder !== 'string' || folder === '') {
       throw new InvalidArgumentError('the folder of a backup is a non-empty string', { details: { found: folder } });
     }
+    mustBeOptions(options);
     const { onProgress, signal } = options;
     if (onProgress !== undefined && typeof onProgress !== 'function') {
       throw new InvalidArgumentError('onProgress is a function');
@@ -359,6 +360,7 @@ export class Database implements AsyncDisposable {
   async redefine(from: unknown, to: unknown, fn: unknown, options: RedefineOptions = {}): Promise<boolean> {
     this.#mustBeWritable();
     mustBeFunction(fn);
+    mustBeOptions(options);
     const name = from instanceof StoreDefinition ? from.name : from;
     checkStoreName(name);
     if (!(to instanceof StoreDefinition)) throw new InvalidArgumentError('redefine takes what defineStore hands out');
@@ -431,6 +433,7 @@ export class Database implements AsyncDisposable {
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#mustBeOpen();
+    checkLimits(options);
     const report = await this.#engine.verify(this.#watched('onProgress', options));
     // Damage below would only be met again.
     if (!report.ok) return { ...report, indexes: 0 };

@@ -10,6 +10,7 @@ import { InvalidArgumentError } from '../base/errors.ts';
 import { ignore, watchAnswer } from '../base/thenable.ts';
 import type { ConflictEvent, RetryEvent } from './conflict-events.ts';
 import type { EngineEvents, EngineObserver } from '../transaction/engine-events.ts';
+import { quoted } from './arguments.ts';
 
 /** Something went wrong in the background, where there is no call to fail; also what a listener threw. */
 export interface ErrorEvent {
@@ -85,7 +86,7 @@ export class Events implements EngineObserver {
   on<Name extends EventName>(name: Name, listener: (event: DatabaseEvents[Name]) => void): () => void {
     if (!Object.hasOwn(NAMES, name)) {
       const names = Object.keys(NAMES).join(', ');
-      throw new InvalidArgumentError(`there is no event ${JSON.stringify(name)}; there are: ${names}`);
+      throw new InvalidArgumentError(`there is no event ${quoted(name)}; there are: ${names}`);
     }
     if (typeof listener !== 'function') throw new InvalidArgumentError(`who listens to '${name}' is a function`);
     // One of its own, so that a function that listens twice is ended once at a time.

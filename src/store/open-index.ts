@@ -1,5 +1,6 @@
 /** Opening an index of a store for reading. */
 import { InvalidArgumentError } from '../base/errors.ts';
+import { quoted } from './arguments.ts';
 import { findSame } from './define-index.ts';
 import type { IndexSource } from './index-range.ts';
 import type { StoreIndex } from './index-set.ts';
@@ -24,7 +25,7 @@ function findIndex(owner: StoreCore, name: string): StoreIndex {
   const definition = indexDefinitions?.find((one) => one.name === name);
   const isDeclared = indexDefinitions === undefined ? indexSet?.find(name) !== undefined : definition !== undefined;
   if (!isDeclared) {
-    throw new InvalidArgumentError(`store '${owner.name}' has no index '${name}'`, {
+    throw new InvalidArgumentError(`store '${owner.name}' has no index ${quoted(name)}`, {
       details: { store: owner.name, index: name },
     });
   }

@@ -1,6 +1,7 @@
 /** How a database is opened, and what is refused about it before anything is touched. */
 import { InvalidArgumentError } from '../base/errors.ts';
 import type { EngineOptions } from '../transaction/engine-api.ts';
+import { mustBeOptions } from './arguments.ts';
 import { type Logger, mustBeLogger } from './logger.ts';
 
 /** Options of `Database.memory`, and of `Database.open` beside its own. */
@@ -70,6 +71,7 @@ const KNOWN_IN_MEMORY: ReadonlySet<string> = new Set(MEMORY_OPTIONS);
 
 /** The same for a database in memory. */
 export function toMemoryOptions(folder: string, options: MemoryOptions): DatabaseOptions {
+  mustBeOptions(options);
   const other = Object.keys(options).find((name) => !KNOWN_IN_MEMORY.has(name));
   if (other !== undefined) {
     throw new InvalidArgumentError(
@@ -84,6 +86,7 @@ export function toEngineOptions(folder: string, options: OpenOptions): DatabaseO
   if (typeof folder !== 'string' || folder === '') {
     throw new InvalidArgumentError('the folder of a database is a non-empty string', { details: { found: folder } });
   }
+  mustBeOptions(options);
   for (const name of Object.keys(options)) {
     if (!KNOWN_OPTIONS.has(name)) {
       throw new InvalidArgumentError(`there is no option '${name}'; there are: ${[...KNOWN_OPTIONS].join(', ')}`);

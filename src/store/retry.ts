@@ -1,6 +1,7 @@
 /** Running a piece of work again after a conflict: jittered, growing pauses, bounded in number and in time. */
 import { AbortedError, InvalidArgumentError, SopError, TimeoutError } from '../base/errors.ts';
 import type { Env } from '../env/env.ts';
+import { mustBeOptions } from './arguments.ts';
 import { type LostRace, type RetryEvent, RunLost, toRetryEvent } from './conflict-events.ts';
 
 export interface RetryOptions {
@@ -43,9 +44,9 @@ export async function withRetries<T>(
   attempt: (limits: AttemptLimits, lost: number, last: LostRace | undefined) => Promise<T>,
   again?: (last: LostRace | undefined, attempt: number, waitedMs: number) => void,
 ): Promise<T> {
+  checkLimits(options);
   const { timeoutMs, signal } = options;
   const retries = retriesOf(options);
-  checkLimits(options);
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : env.clock.monotonicMs() + timeoutMs;
   const begunMs = env.clock.monotonicMs();
   let last: LostRace | undefined;
@@ -81,6 +82,7 @@ function retriesOf(options: RetryOptions): number {
 }
 
 export function checkLimits(limits: AttemptLimits): void {
+  mustBeOptions(limits);
   const { timeoutMs, signal, at } = limits;
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     throw new InvalidArgumentError('timeoutMs is a number of milliseconds above zero', {

@@ -4,6 +4,7 @@
  * once in both: no trip through the thread pool, one promise.
  */
 import { ABSENT, FOUND, type FindResult, NOT_LOADED } from '../storage/find-result.ts';
+import { mustBeIterable } from './arguments.ts';
 import * as batch from './batch.ts';
 import type { IndexParts } from './define-index.ts';
 import type { NoIndexes } from './define-store.ts';
@@ -113,6 +114,7 @@ export class TxStore<K, V, R extends string = never, I = NoIndexes> {
   }
 
   getManySync(keys: Iterable<LookupKey<K, R>>): (V | undefined)[] {
+    mustBeIterable(keys, 'keys');
     return Array.from(keys, (key) => this.getSync(key));
   }
 

@@ -78,6 +78,7 @@ export class Transaction implements AsyncDisposable {
    * none, `StoreMismatchError` where its keys are unique.
    */
   bag(name: string): TxBag<AnyKey, unknown, string> {
+    checkStoreName(name);
     const core = this.#core.openNamed(name);
     if (core.codec.suffixBytes > 0) return new TxBag<AnyKey, unknown, string>(core);
     throw new StoreMismatchError(`the keys of store '${name}' are unique: open it with tx.store`, {
@@ -88,6 +89,7 @@ export class Transaction implements AsyncDisposable {
   /** The definition of a store as the catalog has it; usable with `store`. */
   definitionOf(name: string): StoreDefinition<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>> {
     this.#core.mustBeOpen();
+    checkStoreName(name);
     const { stored } = this.#core.mustFind(name);
     return toDefinition(name, stored) as StoreDefinition<AnyKey, unknown, string, IndexInputs<AnyKey, unknown>>;
   }
@@ -95,6 +97,7 @@ export class Transaction implements AsyncDisposable {
   /** What the catalog says of a store, its entries left uncounted. `StoreNotFoundError` where there is none. */
   describe(name: string): StoreInfo {
     this.#core.mustBeOpen();
+    checkStoreName(name);
     return toStoreInfo(this.#core.mustFind(name));
   }
 

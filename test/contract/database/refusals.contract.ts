@@ -1,7 +1,7 @@
 /** What nobody can have meant, from programs without types: refused by name, and nothing is read or changed. */
 import { describe, expect, test } from 'vitest';
 import { InvalidArgumentError, InvalidKeyError, TransactionEndedError } from '../../../src/base/errors.ts';
-import type { Database } from '../../../src/store/database.ts';
+import { Database } from '../../../src/store/database.ts';
 import { defineStore } from '../../../src/store/define-store.ts';
 import { type } from '../../../src/store/standard-schema.ts';
 import { fresh, type OpenSubject } from './subject.ts';
@@ -125,6 +125,64 @@ export function refusalsContract(open: OpenSubject): void {
         expect(b.lastSync()?.key).toBe('c');
         expect(await b.count()).toBe(3);
       });
+    });
+
+    test('options that are no object, names that are none and batches of nothing', async () => {
+      const { db } = await subject();
+      await fill(db);
+      const loose = db as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+      const calls: (() => unknown)[] = [
+        () => loose.begin?.('read', null),
+        () => loose.begin?.('read', 5),
+        () => loose.begin?.(1n),
+        () => loose.write?.(() => 1, null),
+        () => loose.read?.(() => 1, null),
+        () => loose.stores?.(null),
+        () => loose.describe?.('letters', null),
+        () => loose.backup?.('/nowhere', null),
+        () => loose.verify?.(null),
+        () => loose.redefine?.('letters', letters, () => ({}), null),
+        () => loose.indexReady?.(null, 'x'),
+        () => loose.indexReady?.({ name: 'letters' }, 'x'),
+        () => loose.indexReady?.(people, 'byEmail', null),
+        async () => loose.on?.(1n, () => {}),
+      ];
+      for (const call of calls) await expect(call(), String(call)).rejects.toThrow(InvalidArgumentError);
+      await db.write(async (tx) => {
+        const s = tx.store(letters);
+        const inside: (() => unknown)[] = [
+          () => s.cursor().findSync('a', null as never),
+          () => tx.describe(5 as never),
+          () => tx.definitionOf(nothing),
+          () => tx.bag(5 as never),
+          () => s.index(Symbol('x') as never),
+          () => s.range(null as never),
+          () =>
+            tx
+              .store(people)
+              .index('byEmail')
+              .range(null as never),
+          () => s.getManySync(5 as never),
+          () => s.putMany(5 as never),
+          () => s.putMany([null] as never),
+          () => s.putMany(['ab'] as never),
+          () => s.removeManySync(null as never),
+          () => tx.store(bag).addMany([null] as never),
+          () => tx.store(bag).addMany(5 as never),
+        ];
+        for (const call of inside) expect(call, String(call)).toThrow(InvalidArgumentError);
+        await expect(s.cursor().find('a', null as never)).rejects.toThrow(InvalidArgumentError);
+        await expect(s.getMany(5 as never)).rejects.toThrow(InvalidArgumentError);
+        await expect(s.addMany([null] as never)).rejects.toThrow(InvalidArgumentError);
+        await expect(s.updateKeyMany(null as never)).rejects.toThrow(InvalidArgumentError);
+        expect(await s.count()).toBe(3);
+      });
+    });
+
+    test('opening with options that are no object', async () => {
+      await expect(Database.open('/nowhere', null as never)).rejects.toThrow(InvalidArgumentError);
+      await expect(Database.memory(null as never)).rejects.toThrow(InvalidArgumentError);
+      await expect(Database.memory(5 as never)).rejects.toThrow(InvalidArgumentError);
     });
 
     test('a range of an index that was begun in its transaction ends with it', async () => {
