@@ -621,7 +621,8 @@ export class Database implements AsyncDisposable {
     name: Name,
     options: O,
   ): O {
-    const listener: unknown = options[name];
+    // What is no object is refused where the options are looked at.
+    const listener: unknown = typeof options === 'object' && options !== null ? options[name] : undefined;
     if (typeof listener !== 'function') return options;
     const watched = (word: unknown): void => watchAnswer(listener.call(options, word), this.#watch.events.error);
     return { ...options, [name]: watched };
