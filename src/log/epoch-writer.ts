@@ -44,6 +44,8 @@ export class EpochWriter {
   /** Zeros are being written from `#readyEnd` to here. */
   #fillEnd = 0;
   #filling: Promise<void> | undefined;
+  /** The last one of these that commits were held back for. */
+  #gatedFill: Promise<void> | undefined;
 
   constructor(env: Env, file: File, header: EpochHeader, end: LogEnd, reservedEnd: number, stepBytes: number) {
     this.#env = env;
@@ -77,6 +79,17 @@ export class EpochWriter {
   /** Resolves when no zeros are being written. */
   async filled(): Promise<void> {
     while (this.#filling !== undefined) await this.#filling;
+  }
+
+  /**
+   * Holds commits back until the zeros under way are there, whatever else they wait for: one gate for each time. The gate is
+   * to be opened when this resolves; undefined where it is closed already.
+   */
+  closeForFill(): Promise<void> | undefined {
+    if (this.#filling === this.#gatedFill) return undefined;
+    this.#gatedFill = this.#filling;
+    this.gates++;
+    return this.#filling;
   }
 
   /** Sees that there is room for `length` bytes more. DiskFullError: nothing has changed. */

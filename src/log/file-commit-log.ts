@@ -343,9 +343,7 @@ export class FileCommitLog implements CommitLog {
   }
 
   #waitForFill(writer: EpochWriter): void {
-    if (writer.gates > 0) return;
-    writer.gates++;
-    void writer.filled().then(() => this.#openGate(writer));
+    void writer.closeForFill()?.then(() => this.#openGate(writer));
   }
 
   #openGate(writer: EpochWriter): void {
