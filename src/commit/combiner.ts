@@ -10,12 +10,13 @@
  *  5. The engine's own records go before what users wait for, and never wait for room in a table: they are what makes room.
  *  6. Who has to wait for somebody else's end (blockers.ts) is held out of the queue for a bounded time, and looked at
  *     again, from the beginning, whenever one of these ends.
+ *  7. Room in the log is seen to before a request is accepted: a full disk refuses who needs more, and nobody beside.
  *
  * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
  * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
  */
 import { assert } from '../base/assert.ts';
-import { DatabaseFailedError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
+import { DatabaseFailedError, DiskFullError, LimitExceededError, OutcomeUnknownError } from '../base/errors.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import type { Env } from '../env/env.ts';
 import { holdsUserData, isAboutTransaction, KIND_DECIDE, KIND_PREPARE, KIND_USER } from '../log/batch.ts';
@@ -37,6 +38,8 @@ const SYNC_ON_CALLER_BYTES = 32 * 1024;
 const MAX_IN_FLIGHT = 2;
 /** A longer request fits no batch, its headers and directory counted. */
 const LARGEST_REQUEST_BYTES = MAX_BATCH_BYTES - 4 * 1024 * 1024;
+/** What transactions that only remove may use of the log's space that is held back for the engine's own records. */
+const SHARE_OF_REMOVALS = 1 / 2;
 
 /** What the combiner needs of the database around it. */
 export interface CombinerHost {
@@ -50,6 +53,8 @@ export interface CombinerHost {
   readonly blockers: Blockers;
   /** The active table cannot take `byteLength` more: make room, then call `combiner.resume()`. */
   tableFull(byteLength: number): void;
+  /** The log has no room for what came: make some. */
+  logFull(): void;
   /** The batch ending with `number` is durable. */
   advance(number: number): void;
   /** A request of another kind than a user's has its place in the log; `bytes[start, end)` is its record, to be copied. */
@@ -100,6 +105,12 @@ export class Combiner {
   #waitingForIdle: (() => void)[] = [];
   #stopped: unknown;
   #unsettled: CommitRequest[] = [];
+  /** Refused, and to hear of it once the tables are as if they had never been. */
+  #notIn: Refused[] = [];
+  /** Somebody is refused for want of room in the log. */
+  #isLogFull = false;
+  /** What failed in the log while the batch at hand was being made. */
+  #broken: unknown;
   #recovering = false;
 
   constructor(host: CombinerHost) {
@@ -156,6 +167,8 @@ export class Combiner {
     // Who waits here holds new batches back, else a busy queue would keep it waiting for ever.
     this.#exclusiveWaiting++;
     try {
+      // Not at once: who asks for room may be in the middle of a batch.
+      await undefined;
       while (this.#exclusive || this.#inFlight > 0 || this.#recovering) {
         await new Promise<void>((resolve) => this.#waitingForIdle.push(resolve));
       }
@@ -186,8 +199,9 @@ export class Combiner {
     this.#fail(cause, []);
   }
 
-  /** Room cannot be made: what waits for it is refused, later requests may try again. */
+  /** Room in a table cannot be made: what waits for it is refused, later requests may try again. */
   refuseWaiting(error: unknown): void {
+    if (this.#queue.every((request) => this.#fitsTable(request))) return;
     for (const request of this.#queue.splice(0)) request.failed(error);
     this.#wake();
   }
@@ -275,14 +289,19 @@ export class Combiner {
     }
     const accepted: Accepted[] = [];
     const refused: Refused[] = [];
-    const entered = this.#fill(batch, accepted, refused);
+    const entered = this.#fill(batch, accepted, refused, onCaller);
     if (accepted.length === 0) batch.release();
+    else if (this.#broken !== undefined) this.#refuseBroken(batch, accepted);
     else {
       const sinceMs = this.#queuedMs;
       const nowMs = host.env.clock.monotonicMs();
       this.#queuedMs = nowMs;
-      if (onCaller) this.#appendNow(batch, accepted, entered, sinceMs, nowMs);
+      if (onCaller && host.log.takesNow(batch)) this.#appendNow(batch, accepted, entered, sinceMs, nowMs);
       else this.#appendLater(batch, accepted, entered, sinceMs, nowMs);
+    }
+    if (this.#isLogFull) {
+      this.#isLogFull = false;
+      host.logFull();
     }
     for (const { request, refusal } of refused) request.failed(refusal);
     return true;
@@ -293,12 +312,12 @@ export class Combiner {
    * last, which nobody needs to see before the write has been started. Who is refused hears of it afterwards: its end may put
    * others into the queue, in front of those just looked at.
    */
-  #fill(batch: BatchBuilder, accepted: Accepted[], refused: Refused[]): number {
+  #fill(batch: BatchBuilder, accepted: Accepted[], refused: Refused[], onCaller: boolean): number {
     const host = this.#host;
     let taken = 0;
     let entered = 0;
     let last: CommitRequest | undefined;
-    while (taken < this.#queue.length) {
+    while (taken < this.#queue.length && this.#broken === undefined) {
       const request = this.#queue[taken] as CommitRequest;
       if (taken > 0 && batch.byteLength + request.byteLength > BATCH_TARGET_BYTES) break;
       for (; entered < accepted.length; entered++) this.#enter(accepted[entered] as Accepted);
@@ -310,10 +329,10 @@ export class Combiner {
         this.#held.hold(request, block);
         continue;
       }
-      const refusal = this.#refusal(request);
+      const start = batch.byteLength;
+      const number = batch.firstNumber + batch.count;
+      const refusal = this.#refusal(request) ?? this.#write(batch, request, onCaller);
       if (refusal === undefined) {
-        const start = batch.byteLength;
-        const number = write(batch, request);
         accepted.push({ request, number });
         if (request.kind !== KIND_USER) host.noteAccepted(request, number, batch.bytes, start, batch.byteLength);
       } else {
@@ -345,6 +364,33 @@ export class Combiner {
     } catch (error) {
       // How else would a full database ever get smaller?
       return onlyRemoves(request) ? undefined : error;
+    }
+  }
+
+  /** Writes a request into the batch; where the log has no room for it the batch is as it was, and that is answered. */
+  #write(batch: BatchBuilder, request: CommitRequest, onCaller: boolean): unknown {
+    write(batch, request);
+    try {
+      this.#reserve(batch, request, onCaller);
+    } catch (error) {
+      if (error instanceof DiskFullError) {
+        batch.dropTransaction();
+        this.#isLogFull = true;
+        return error;
+      }
+      this.#broken = error;
+    }
+    batch.endTransaction();
+    return undefined;
+  }
+
+  #reserve(batch: BatchBuilder, request: CommitRequest, onCaller: boolean): void {
+    const { log } = this.#host;
+    try {
+      log.reserve(batch, holdsUserData(request.kind) ? 0 : 1, onCaller);
+    } catch (error) {
+      if (!(error instanceof DiskFullError && holdsUserData(request.kind) && onlyRemoves(request))) throw error;
+      log.reserve(batch, SHARE_OF_REMOVALS, onCaller);
     }
   }
 
@@ -414,11 +460,26 @@ export class Combiner {
     }
   }
 
-  /** Nothing of a batch was given to the log: its requests are not in, whatever comes. Some are in the table. */
+  /** The log failed while a batch was being made. */
+  #refuseBroken(batch: BatchBuilder, accepted: readonly Accepted[]): void {
+    const cause = this.#broken;
+    this.#broken = undefined;
+    batch.release();
+    this.#refuse(cause, accepted);
+  }
+
+  /**
+   * Nothing of a batch was given to the log: its requests are not in, whatever comes. Some are in the table, or noted as
+   * decided, and who hears of it may ask again at once: not before that is undone.
+   */
   #refuse(cause: unknown, accepted: readonly Accepted[]): void {
+    for (const { request } of accepted) this.#notIn.push({ request, refusal: cause });
     this.#recovering = false;
     this.#fail(cause, []);
-    for (const { request } of accepted) request.failed(cause);
+  }
+
+  #answerNotIn(): void {
+    for (const { request, refusal } of this.#notIn.splice(0)) request.failed(refusal);
   }
 
   /** An append failed: its requests wait for the truth, which the recovered log tells. */
@@ -449,6 +510,7 @@ export class Combiner {
       if (number === undefined) request.failed(cause);
       else request.committed(number);
     }
+    this.#answerNotIn();
     this.releaseHeld();
     this.#wake();
   }
@@ -461,6 +523,7 @@ export class Combiner {
     for (const request of this.#unsettled.splice(0)) {
       request.failed(isAboutTransaction(request.kind) ? outcomeUnknown(request, cause) : failure);
     }
+    this.#answerNotIn();
     this.stop(failure);
   }
 }
@@ -492,9 +555,9 @@ function waitsInLine({ kind }: CommitRequest): boolean {
   return holdsUserData(kind) || kind === KIND_DECIDE;
 }
 
-/** Writes a request into the batch; answers its number. */
-function write(batch: BatchBuilder, request: CommitRequest): number {
-  const number = batch.beginTransaction(request.kind, request.idWriter, request.idCounter);
+/** Writes a request into the batch; the transaction is not ended. */
+function write(batch: BatchBuilder, request: CommitRequest): void {
+  batch.beginTransaction(request.kind, request.idWriter, request.idCounter);
   // What a decision lets into the tables is in the log already.
   const isInLog = request.kind === KIND_DECIDE;
   for (const section of isInLog ? [] : request.sections) {
@@ -502,6 +565,4 @@ function write(batch: BatchBuilder, request: CommitRequest): number {
   }
   for (const run of isInLog ? [] : request.runs) batch.addRun(run.storeId, run.descriptor);
   if (request.payload !== undefined) batch.addPayload(request.payload);
-  batch.endTransaction();
-  return number;
 }

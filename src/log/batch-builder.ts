@@ -52,6 +52,8 @@ export class BatchBuilder {
   byteLength = BATCH_HEADER_BYTES;
   /** True while it holds nothing but the engine's own records, which may use the space held back for a full disk. */
   engineOnly = true;
+  /** Used by the log: it has seen to room for so many bytes. */
+  reservedBytes = 0;
   state: BatchState = 'free';
   readonly header = new BatchHeader();
 
@@ -64,6 +66,9 @@ export class BatchBuilder {
   #sections = 0;
   #transaction = 0;
   #transactionSections = 0;
+  /** As they were before the transaction begun last. */
+  #flagsBefore = 0;
+  #engineOnlyBefore = true;
   #runs = 0;
   #payloadLength = -1;
   #payloadEnd = 0;
@@ -104,6 +109,7 @@ export class BatchBuilder {
     this.count = 0;
     this.byteLength = BATCH_HEADER_BYTES;
     this.engineOnly = true;
+    this.reservedBytes = 0;
     this.#flags = 0;
     this.#sections = 0;
     this.#transaction = 0;
@@ -124,6 +130,8 @@ export class BatchBuilder {
     writeU16(bytes, at + 14, 0);
     writeU48(bytes, at + 16, idCounter);
     writeU16(bytes, at + 22, 0);
+    this.#flagsBefore = this.#flags;
+    this.#engineOnlyBefore = this.engineOnly;
     if (kind === KIND_ROOT) this.#flags |= BATCH_HAS_ROOT;
     if (holdsUserData(kind)) this.engineOnly = false;
     this.byteLength = at + TRANSACTION_HEADER_BYTES;
@@ -195,6 +203,8 @@ export class BatchBuilder {
     assert(this.#transaction !== 0, 'no transaction to drop');
     this.byteLength = this.#transaction;
     this.#sections -= this.#transactionSections;
+    this.#flags = this.#flagsBefore;
+    this.engineOnly = this.#engineOnlyBefore;
     this.#transaction = 0;
   }
 

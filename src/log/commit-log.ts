@@ -38,6 +38,14 @@ export interface CommitLog {
 
   /** One at a time: commit or release it before the next is opened. */
   openBatch(): BatchBuilder;
+  /**
+   * Sees that there is room for the open `batch` as it is now, whether its last transaction is ended or not: what was asked
+   * for here is not refused by the commit. `share` says how much may be used of the space that is held back for the engine's
+   * own records: nothing (0) by users, all (1) by these records. DiskFullError: nothing has changed.
+   */
+  reserve(batch: BatchBuilder, share: number, isSync: boolean): void;
+  /** Whether `commitSync` can write the batch where the log stands. Else it goes on in the next epoch: `commit` can wait. */
+  takesNow(batch: BatchBuilder): boolean;
   /** Returns when the batch is durable. Only while `idle`. DiskFullError: nothing of it was written, the log goes on. */
   commitSync(batch: BatchBuilder): void;
   /**

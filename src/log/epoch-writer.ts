@@ -92,15 +92,16 @@ export class EpochWriter {
     return this.#filling;
   }
 
-  /** Sees that there is room for `length` bytes more. DiskFullError: nothing has changed. */
-  ensure(length: number, engineOnly: boolean, zeroed: boolean): void {
+  /** Sees that there is room for `length` bytes more. `share`: see `CommitLog.reserve`. DiskFullError: nothing has changed. */
+  ensure(length: number, share: number, zeroed: boolean): void {
     const needed = this.end.offset + length;
     const ready = this.#filling === undefined ? this.#readyEnd : this.#fillEnd;
     if (needed + this.#heldBackBytes <= ready) return;
     try {
       this.#extend(needed + this.#heldBackBytes, ready, zeroed && length <= LARGEST_ZEROED_BYTES);
     } catch (error) {
-      if (!(error instanceof DiskFullError && engineOnly && needed <= ready)) throw error;
+      const kept = this.#heldBackBytes * (1 - share);
+      if (!(error instanceof DiskFullError && share > 0 && needed + kept <= ready)) throw error;
     }
   }
 

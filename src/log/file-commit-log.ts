@@ -74,6 +74,8 @@ export class FileCommitLog implements CommitLog {
   readonly #pending = new PendingCommits();
   #next: NextEpoch | undefined;
   #preparing: Promise<void> | undefined;
+  /** The next epoch's file was asked for, and is not ready. */
+  #lacksNext = false;
   #switching: Promise<void> | undefined;
   #noted = true;
   #closed = false;
@@ -134,13 +136,24 @@ export class FileCommitLog implements CommitLog {
     return batch;
   }
 
+  reserve(batch: BatchBuilder, share: number, isSync: boolean): void {
+    const writer = this.#mustWriter(batch);
+    const length = batch.paddedLengthBound();
+    writer.ensure(length, share, isSync);
+    batch.reservedBytes = length;
+  }
+
+  takesNow(batch: BatchBuilder): boolean {
+    return this.idle && this.#writer?.runsIntoFill(batch.paddedLengthBound()) !== true;
+  }
+
   commitSync(batch: BatchBuilder): void {
     assert(this.idle, 'commitSync beside commits under way');
     let writer = this.#admit(batch, true);
     // Zeros are being written where this batch belongs, and we cannot wait: a new file is the way round.
     if (writer.runsIntoFill(batch.paddedLengthBound())) {
       writer = this.#switchSync(writer);
-      writer.ensure(batch.paddedLengthBound(), batch.engineOnly, true);
+      writer.ensure(batch.paddedLengthBound(), batch.engineOnly ? 1 : 0, true);
     }
     const position = writer.end.offset;
     const length = this.#give(batch, writer);
@@ -250,12 +263,18 @@ export class FileCommitLog implements CommitLog {
 
   /** Everything that can refuse a batch, before anything of it counts. Answers the writer it goes to. */
   #admit(batch: BatchBuilder, isSync: boolean): EpochWriter {
+    const writer = this.#mustWriter(batch);
+    const length = batch.paddedLengthBound();
+    if (length > batch.reservedBytes) writer.ensure(length, batch.engineOnly ? 1 : 0, isSync);
+    return writer;
+  }
+
+  /** The writer that the open batch goes to. */
+  #mustWriter(batch: BatchBuilder): EpochWriter {
     this.#check();
     assert(batch === this.#open && batch.firstNumber === this.nextNumber, 'a batch that is not the open one');
     if (this.#writer === undefined) this.#begin(takeOver(this.#context, this.durableNumber, this.#scan));
-    const writer = this.#writer as unknown as EpochWriter;
-    writer.ensure(batch.paddedLengthBound(), batch.engineOnly, isSync);
-    return writer;
+    return this.#writer as unknown as EpochWriter;
   }
 
   /** Numbers, chain and space are the batch's from here on. Answers its length. */
@@ -336,6 +355,8 @@ export class FileCommitLog implements CommitLog {
       env.files.remove(epochPath(folder, old));
     }
     while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
+    // Before users' batches take the room that this made: without a next epoch there is no checkpoint.
+    if (this.#lacksNext && this.failed === undefined) this.prepareNextEpoch().catch(() => undefined);
   }
 
   #keepRoot(root: Uint8Array | undefined): void {
@@ -369,9 +390,11 @@ export class FileCommitLog implements CommitLog {
   }
 
   async #prepare(writer: EpochWriter): Promise<void> {
+    this.#lacksNext = true;
     this.#next ??= this.#create(writer, epochAfter(this.#context.folder, writer.epoch));
     const next = this.#next;
     next.allocate();
+    this.#lacksNext = false;
     try {
       await next.prepare();
     } catch (error) {
@@ -466,6 +489,8 @@ export class FileCommitLog implements CommitLog {
   /** From here on batches are given to `next`. */
   #follow(next: NextEpoch, old: EpochWriter): EpochWriter {
     const writer = next.follow(old);
+    // Room was seen to in the file before.
+    if (this.#open !== undefined) this.#open.reservedBytes = 0;
     this.#next = undefined;
     this.#writer = writer;
     this.#epochs.push({ epoch: next.epoch, firstNumber: writer.end.number + 1 });

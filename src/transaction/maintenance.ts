@@ -85,8 +85,13 @@ export class Maintenance {
   readonly #values: ValueWriters;
   #cycle: Promise<void> | undefined;
   #wanted = false;
+  /** Callers that wait for a cycle of their own: they go before another one that was merely requested. */
+  #waiting = 0;
+  #endPause = (): void => {};
   /** The next active table must have room for as many bytes. */
   #wantedRoom = 0;
+  /** The cycle under way leaves changes in the active table. */
+  #isPartial = false;
   /** The last freeze: what the log had taken until then is covered by the root made of it. */
   #frozenAt = { covered: 0, logBytes: 0 };
   /** Segments that the cycle under way empties. */
@@ -145,7 +150,7 @@ export class Maintenance {
     if (this.#cycle !== undefined || this.#stopping) return;
     this.#cycle = this.#run().finally(() => {
       this.#cycle = undefined;
-      if (this.#wanted && !this.#stopping) this.request();
+      if (this.#wanted && !this.#stopping && this.#waiting === 0) this.request();
     });
   }
 
@@ -161,8 +166,6 @@ export class Maintenance {
   }
 
   async #checkpointAlone(): Promise<void> {
-    await this.#cycle;
-    this.#wanted = false;
     await this.#wholeCycle(false);
   }
 
@@ -180,7 +183,11 @@ export class Maintenance {
   async #wholeCycle(eager: boolean): Promise<boolean> {
     for (;;) {
       try {
-        return await this.#exclusively(() => this.#oneCycle(eager));
+        const goesOn = await this.#exclusively(() => {
+          this.#wanted = false;
+          return this.#oneCycle(eager);
+        });
+        if (!this.#isPartial) return goesOn;
       } catch (error) {
         if (!(error instanceof GivenUp)) throw error;
         if (this.#stopping) throw new ClosedError('the database was closed before the checkpoint was through');
@@ -202,6 +209,7 @@ export class Maintenance {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#idleTimer?.cancel();
+    this.#endPause();
     await this.#cycle?.catch(() => {});
     await this.#images.close();
     await this.#moved.close();
@@ -209,7 +217,10 @@ export class Maintenance {
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    this.#waiting++;
+    this.#endPause();
     while (this.#cycle !== undefined) await this.#cycle.catch(() => {});
+    this.#waiting--;
     const done = work();
     this.#cycle = done.then(
       () => {},
@@ -224,7 +235,7 @@ export class Maintenance {
   }
 
   async #run(): Promise<void> {
-    while (this.#wanted && !this.#stopping) {
+    while (this.#wanted && !this.#stopping && this.#waiting === 0) {
       this.#wanted = false;
       const { damaged } = this.#choice;
       try {
@@ -243,10 +254,21 @@ export class Maintenance {
         }
         this.#combiner.refuseWaiting(error);
         this.#host.backgroundError(error);
-        // Somebody may be waiting for the next try already, and for nothing else.
-        await new Promise<void>((resolve) => this.#host.env.timers.after(RETRY_MS, resolve, true));
+        await this.#pause();
       }
     }
+  }
+
+  /** Before the next try: somebody may be waiting for that already, and for nothing else. */
+  async #pause(): Promise<void> {
+    if (this.#waiting > 0 || this.#stopping) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#host.env.timers.after(RETRY_MS, resolve, true);
+      this.#endPause = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   /** True where compaction has more to do: it rewrote something, and that made the database smaller. */
@@ -261,11 +283,13 @@ export class Maintenance {
       await this.#values.givenBack();
       this.loadSpace();
       const before = host.state.space.totalBytes;
-      const { victims, liveBytes } = this.#chooseVictims(eager);
-      this.victims = new Set(victims);
-      this.#endVictims(victims);
-      const covered = await this.#freeze(victims.length > 0);
+      const chosen = this.#chooseVictims(eager);
+      this.victims = new Set(chosen.victims);
+      this.#endVictims(chosen.victims);
+      const covered = await this.#freeze(chosen.victims.length > 0);
       if (covered === undefined) return false;
+      const { victims, liveBytes } = this.#isPartial ? NO_CHOICE : chosen;
+      if (this.#isPartial) this.victims = NO_VICTIMS;
       // Images of one checkpoint die together with the next that touches as much: then nothing has to be copied to free them.
       if (this.#images.currentOffset >= GENERATION_BYTES) this.#images.finish();
       host.figures.checkpointBegins(covered, host.env.clock.monotonicMs());
@@ -295,16 +319,23 @@ export class Maintenance {
     return isPartial ? NO_CHOICE : this.#choice.choose(eager);
   }
 
-  /** Answers the number the coming root covers; undefined where there is nothing to do. */
+  /**
+   * Answers the number the coming root covers; undefined where there is nothing to do. `#isPartial` says afterwards whether
+   * there are changes that it leaves in the active table.
+   */
   async #freeze(hasVictims: boolean): Promise<number | undefined> {
     const host = this.#host;
     const { state } = host;
     const room = this.#wantedRoom;
     this.#wantedRoom = 0;
+    this.#isPartial = false;
     const nothingNew = state.active.isEmpty && state.active.hasRoom(room) && !state.prepared.hasNews;
     // The first root of an opening covers all that the log held before: see the sweep.
     const enough = nothingNew || (this.#swept && state.frozen.length >= MAX_FROZEN);
-    if (enough && state.frozen.length > 0) return state.active.baseNumber;
+    if (enough && state.frozen.length > 0) {
+      this.#isPartial = !nothingNew;
+      return state.active.baseNumber;
+    }
     if (nothingNew && !hasVictims) return undefined;
     this.pacer.progress = 0;
     try {
@@ -323,6 +354,11 @@ export class Maintenance {
       });
     } catch (error) {
       if (host.log.failed !== undefined) this.#combiner.logFailed(error as SopError);
+      else if (error instanceof DiskFullError && state.frozen.length > 0) {
+        // The root of what is frozen already lets log files go: then there is room for another one.
+        this.#isPartial = true;
+        return state.active.baseNumber;
+      }
       throw error;
     } finally {
       this.#combiner.resume();

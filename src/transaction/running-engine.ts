@@ -383,6 +383,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     (this.#maintenance as Maintenance).request(byteLength);
   }
 
+  logFull(): void {
+    (this.#maintenance as Maintenance).request();
+  }
+
   advance(number: number): void {
     this.state.durable = number;
   }
