@@ -35,6 +35,9 @@ export class Figures {
   recoveries = 0;
 
   checkpoints = 0;
+  checkpointsBegun = 0;
+  /** What was `checkpointsBegun` when that of the newest root began. */
+  checkpointCounted = 0;
   checkpointsFailed = 0;
   /** Monotonic time; -1 while none runs. */
   checkpointSinceMs = -1;
@@ -98,6 +101,7 @@ export class Figures {
 
   checkpointBegins(covered: number, nowMs: number): void {
     this.checkpointSinceMs = nowMs;
+    this.checkpointsBegun++;
     this.observer?.tell('checkpoint', { phase: 'begin', covered, ms: 0, bytesWritten: 0, entriesMerged: 0 });
   }
 
@@ -112,6 +116,7 @@ export class Figures {
     const ms = nowMs - this.checkpointSinceMs;
     this.checkpointSinceMs = -1;
     this.checkpoints++;
+    this.checkpointCounted = this.checkpointsBegun;
     this.lastCheckpointMs = ms;
     this.checkpointMs += ms;
     if (ms > this.longestCheckpointMs) this.longestCheckpointMs = ms;

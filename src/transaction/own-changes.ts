@@ -26,6 +26,7 @@ import { existenceFlags, removeSpilled, storesToSpill, tooMuch, type StoreChange
 import type { TransactionHost } from './transaction-host.ts';
 
 const NO_SEGMENTS: ReadonlySet<number> = new Set();
+const NO_VALUES = { bytes: 0, begun: 0 };
 const LOWEST_KEY = new Uint8Array(0);
 
 /** What changes ask of the transaction they belong to. */
@@ -48,6 +49,8 @@ export class OwnChanges {
   #numbered: number[] | undefined;
   #savepoints: Savepoints | undefined;
   #bufferedBytes = 0;
+  /** Of values written to segments, since that many checkpoints have begun. */
+  valueBytes = NO_VALUES;
   /** Of what it may change. */
   #bytesLeft: number;
   #values: OwnValues | undefined;
@@ -138,7 +141,9 @@ export class OwnChanges {
 
   writeValue(storeId: number, key: Uint8Array, keyStart: number, keyEnd: number, value: Uint8Array): Uint8Array {
     if (value.length > this.#bytesLeft) throw tooMuch(this.#host.maxTransactionBytes);
-    this.#host.checkValueSize(value.length);
+    const begun = this.#host.checkValueSize(value.length);
+    const before = this.valueBytes.begun === begun ? this.valueBytes.bytes : 0;
+    this.valueBytes = { bytes: before + value.length, begun };
     this.#bytesLeft -= value.length;
     const reference = new Uint8Array(VALUE_REFERENCE_BYTES);
     const { writer, written } = this.#ownValues();

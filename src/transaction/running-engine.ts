@@ -70,6 +70,7 @@ import type { SpillContext } from './spill.ts';
 import type { EngineStats } from './stats-types.ts';
 import { Transaction } from './transaction.ts';
 import type { TransactionHost } from './transaction-host.ts';
+import { ValueBytes } from './value-bytes.ts';
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
 const DEFAULT_TABLE_BYTES = 64 * 1024 * 1024;
@@ -161,9 +162,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   #openWrites = 0;
   #openUpkeep = 0;
   #counter = 0;
-  /** Bytes of values written since a checkpoint last counted them. */
-  #valueBytes = 0;
-  #valuesCountedAt = 0;
+  readonly #valueBytes = new ValueBytes();
   #lastTurnMs: number;
   #turnAsked = false;
   #closing: Promise<void> | undefined;
@@ -286,6 +285,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     if (transaction.isPrepared) this.#prepared.prepared(transaction);
     this.#open.delete(transaction);
     if (transaction.isUpkeep) this.#openUpkeep--;
+    const { bytes, begun } = transaction.values;
+    if (bytes > 0 && !transaction.mayBeIn) this.#valueBytes.giveBack(bytes, begun);
     if (transaction.claim !== undefined) this.#claims.end(transaction.claim);
     if (transaction.isPinned) {
       if (this.pinnedRoots.release(transaction.view)) this.reclaim();
@@ -432,12 +433,9 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     if (limit === undefined) return;
     const maintenance = this.#maintenance as Maintenance;
     maintenance.loadSpace();
-    if (this.#valuesCountedAt !== this.figures.checkpoints) {
-      this.#valuesCountedAt = this.figures.checkpoints;
-      this.#valueBytes = 0;
-    }
     const inSegments = this.state.space.totalBytes + this.pinnedRoots.heldBytes(this.state.space);
-    const size = inSegments + this.state.tableBytes + this.#valueBytes + byteLength;
+    const values = this.#valueBytes.beside(this.figures.checkpointCounted);
+    const size = inSegments + this.state.tableBytes + values + byteLength;
     if (size <= limit) return;
     maintenance.request();
     throw new DiskFullError(`the database would grow past its maxSizeBytes of ${limit}`, {
@@ -446,9 +444,11 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   }
 
   /** A value is about to be written to a segment, which no row counts before the next checkpoint. */
-  checkValueSize(byteLength: number): void {
+  checkValueSize(byteLength: number): number {
     this.checkSize(byteLength);
-    this.#valueBytes += byteLength;
+    const { checkpointsBegun } = this.figures;
+    this.#valueBytes.add(byteLength, checkpointsBegun);
+    return checkpointsBegun;
   }
 
   async recover(cause: unknown): Promise<void> {

@@ -25,8 +25,11 @@ export interface TransactionHost<Ended extends EngineTransaction = EngineTransac
   nextCounter(): number;
   /** True where a segment that this database has is about to go: compaction moves, or has moved, what is current in it. */
   isLeaving(segment: number): boolean;
-  /** Refuses a value that would make the database grow past its limit. */
-  checkValueSize(byteLength: number): void;
+  /**
+   * Refuses a value that would make the database grow past its limit. Counts it, and answers how many checkpoints had begun:
+   * a rollback gives back what was written since the last of them.
+   */
+  checkValueSize(byteLength: number): number;
   /** Throws where the engine is closed or failed. */
   mustBeUsable(): void;
   submit(request: CommitRequest): void;

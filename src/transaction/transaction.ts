@@ -345,6 +345,16 @@ export class Transaction implements EngineTransaction {
     this.#own.rollbackTo(savepoint);
   }
 
+  /** Bytes of values that it has written to segments since a checkpoint began, and how many had then. */
+  get values(): { readonly bytes: number; readonly begun: number } {
+    return this.#own.valueBytes;
+  }
+
+  /** Of one that has ended: it is in the log, or may be. */
+  get mayBeIn(): boolean {
+    return this.#state !== 'rolled back' || this.#reason instanceof OutcomeUnknownError;
+  }
+
   /** Segments that its commit may refer to, runs apart. */
   get valueSegments(): ReadonlySet<number> {
     return this.#own.valueSegments;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CELL_WANTS_SEPARATE } from '../../../src/codec/cell.ts';
 import { memoryEnv } from '../../../src/env/memory-env.ts';
 import { DiskFullError } from '../../../src/base/errors.ts';
-import { bytesOf, FOLDER, keysOf, openSmall, put, STORE, write } from './small-engine.ts';
+import { bytesOf, FOLDER, keysOf, openSmall, put, putSeparate, STORE, write } from './small-engine.ts';
 
 describe('the space of separate values', () => {
   it('is counted with their keys and headers, so that full segments are not taken for empty ones', async () => {
@@ -188,6 +188,37 @@ describe('a database at its size limit', () => {
     await engine.compact();
     await write(engine, (tx) => put(tx, 'new', value));
     expect(keysOf(engine.begin('read'))).toHaveLength(11);
+    await engine.close();
+  });
+
+  it('takes large values again where those before were rolled back', async () => {
+    const engine = await openSmall(memoryEnv(), { maxSizeBytes: 1_000_000 });
+    const value = new Uint8Array(300_000);
+    for (let i = 0; i < 10; i++) {
+      const tx = engine.begin('write');
+      putSeparate(tx, 'rolled back', value);
+      tx.rollback();
+    }
+    await write(engine, (tx) => putSeparate(tx, 'kept', value));
+    await engine.close();
+  });
+
+  it('counts the large values of who is at work beside a checkpoint', async () => {
+    const engine = await openSmall(memoryEnv(), { maxSizeBytes: 1_000_000 });
+    const value = new Uint8Array(300_000);
+    const open = engine.begin('write');
+    for (const key of ['a', 'b']) putSeparate(open, key, value);
+    await write(engine, (tx) => put(tx, 'something', 'for a checkpoint'));
+    await engine.checkpoint();
+    const other = engine.begin('write');
+    putSeparate(other, 'c', value);
+    expect(() => putSeparate(other, 'd', value)).toThrow(DiskFullError);
+    await open.commit();
+    expect(() => putSeparate(other, 'd', value)).toThrow(DiskFullError);
+    other.rollback();
+    await engine.compact();
+    await write(engine, (tx) => putSeparate(tx, 'e', value));
+    await expect(write(engine, (tx) => putSeparate(tx, 'f', value))).rejects.toBeInstanceOf(DiskFullError);
     await engine.close();
   });
 });
