@@ -5,7 +5,7 @@
  * The highest bit of the first length says that keys may end with a placeholder for the commit's number (item-run.ts).
  * A run's leaves carry version 0 (the number is given by the commit, later); its cursor shows the commit's number instead.
  */
-import { compareBytes, readU16, writeU16 } from '../base/bytes.ts';
+import { compareBytes, compareKeys, readU16, writeU16 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { CELL_TOMBSTONE } from '../codec/cell.ts';
 import { RUN_HOLDS_PLACEHOLDERS } from '../log/placeholder.ts';
@@ -124,6 +124,12 @@ export class TreeRun implements Run {
     if (lower !== undefined && compareBytes(lower, 0, lower.length, this.#highest, 0, this.#highest.length) > 0)
       return false;
     return upper === undefined || compareBytes(upper, 0, upper.length, this.#lowest, 0, this.#lowest.length) > 0;
+  }
+
+  /** Whether none of its keys is outside of [lower, upper). */
+  isWithin(lower: Uint8Array | undefined, upper: Uint8Array | undefined): boolean {
+    if (lower !== undefined && compareKeys(this.#lowest, lower) < 0) return false;
+    return upper === undefined || compareKeys(this.#highest, upper) < 0;
   }
 
   find(key: Uint8Array, start: number, end: number, found: FoundEntry): Step {

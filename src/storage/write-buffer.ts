@@ -136,10 +136,13 @@ export class WriteBuffer {
     this.#added(address);
   }
 
-  /** Removes [lower, upper); undefined: to the end of the store. Nothing where the range is empty. */
-  clearRange(lower: Uint8Array, upper: Uint8Array | undefined): void {
+  /**
+   * Removes [lower, upper); undefined: to the end of the store. Nothing where the range is empty. `keepsRemovals`: removals of
+   * single keys stay, since they hide what a range removal does not.
+   */
+  clearRange(lower: Uint8Array, upper: Uint8Array | undefined, keepsRemovals = false): void {
     if (upper !== undefined && compareKeys(lower, upper) >= 0) return;
-    this.#takeBack(lower, upper);
+    this.#takeBack(lower, upper, keepsRemovals || this.#protectedWords > FIRST_ADDRESS);
     const flags = upper === undefined ? RANGE_UNBOUNDED : 0;
     const bound = upper ?? NO_CELL;
     const { arena } = this;
@@ -286,7 +289,7 @@ export class WriteBuffer {
   }
 
   /** Undoes this buffer's own puts in a range that is about to be removed. */
-  #takeBack(lower: Uint8Array, upper: Uint8Array | undefined): void {
+  #takeBack(lower: Uint8Array, upper: Uint8Array | undefined, keepsRemovals: boolean): void {
     if (this.recordCount === this.rangeRemovals) return;
     const index = this.index;
     if (index.keys === 0) return;
@@ -302,18 +305,20 @@ export class WriteBuffer {
     const again: number[] = [];
     for (; leaf !== 0; leaf = nodes.leafNext[leaf] as number, slot = 0) {
       const end = leaf === stopLeaf ? stop : (nodes.leafCount[leaf] as number);
-      for (; slot < end; slot++) this.#takeBackRecord(nodes.leafRefs[(leaf << NODE_SHIFT) + slot] as number, again);
+      for (; slot < end; slot++) {
+        this.#takeBackRecord(nodes.leafRefs[(leaf << NODE_SHIFT) + slot] as number, again, keepsRemovals);
+      }
       if (leaf === stopLeaf) break;
     }
     index.changes++;
     for (const address of again) this.#removeAgain(address);
   }
 
-  #takeBackRecord(address: number, again: number[]): void {
+  #takeBackRecord(address: number, again: number[], keepsRemovals: boolean): void {
     const words = this.arena.words;
     const word0 = words[address] as number;
     const op = word0 & 0xff;
-    if (op === OP_NOOP || (op === OP_REMOVE && this.#protectedWords > FIRST_ADDRESS)) return;
+    if (op === OP_NOOP || (op === OP_REMOVE && keepsRemovals)) return;
     if (address < this.#protectedWords) again.push(address);
     // Behind a mark an older record of the key may stand protected: then only a removal keeps it from counting again.
     else words[address] = ((word0 & ~0xff) | (this.#protectedWords > FIRST_ADDRESS ? OP_REMOVE : OP_NOOP)) >>> 0;

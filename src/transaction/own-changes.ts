@@ -22,10 +22,14 @@ import type { EngineSavepoint } from './engine-api.ts';
 import { OwnValues } from './own-values.ts';
 import { notOfThis, Savepoints } from './savepoints.ts';
 import { type SpillContext, StoreSpill } from './spill.ts';
-import { existenceFlags, removeSpilled, storesToSpill, tooMuch, type StoreChanges } from './store-changes.ts';
+import { existenceFlags, spilledKeys, storesToSpill, tooMuch, type StoreChanges } from './store-changes.ts';
 import type { TransactionHost } from './transaction-host.ts';
 
 const NO_SEGMENTS: ReadonlySet<number> = new Set();
+/** What a record takes beside its key and its cell, about. */
+const RECORD_BYTES = 24;
+/** Spilled keys that a range removal looks for at a time. */
+const REMOVED_AT_ONCE = 1000;
 const NO_VALUES = { bytes: 0, begun: 0 };
 const LOWEST_KEY = new Uint8Array(0);
 
@@ -123,16 +127,31 @@ export class OwnChanges {
     this.makeRoom();
     const bytes = (lower?.length ?? 0) + (upper?.length ?? 0);
     const changes = this.#mustHave(storeId, lower?.length ?? 0, bytes);
-    changes.buffer.clearRange(lower ?? LOWEST_KEY, upper);
-    // Afterwards: a range removal takes back the removals of single keys before it.
-    if (changes.spill !== undefined) this.#removeSpilled(changes, changes.spill, lower, upper);
+    const { spill } = changes;
+    changes.buffer.clearRange(lower ?? LOWEST_KEY, upper, spill !== undefined);
+    if (spill !== undefined) {
+      spill.dropWithin(lower, upper, (run) => this.#savepoints?.holdRun(changes, run) === true);
+      this.#removeSpilled(changes, lower, upper);
+    }
     this.#changed(bytes);
   }
 
-  /** Reads the runs: a disk that refuses that leaves half of a removal, which must not be committed. */
-  #removeSpilled(changes: StoreChanges, spill: StoreSpill, lower?: Uint8Array, upper?: Uint8Array): void {
+  /**
+   * Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. There may be
+   * more than memory holds: they are spilled in their turn. A disk that refuses to read or to write leaves half of a removal,
+   * which must not be committed.
+   */
+  #removeSpilled(changes: StoreChanges, lower: Uint8Array | undefined, upper: Uint8Array | undefined): void {
     try {
-      removeSpilled(changes, spill, lower, upper);
+      for (let from = lower; ; this.makeRoom()) {
+        const keys = spilledKeys(changes, from, upper, REMOVED_AT_ONCE);
+        for (const key of keys) {
+          changes.buffer.remove(key, 0, key.length);
+          this.#bufferedBytes += key.length + RECORD_BYTES;
+        }
+        if (keys.length < REMOVED_AT_ONCE) return;
+        from = keys[keys.length - 1];
+      }
     } catch (error) {
       this.#transaction.rollback(error);
       throw error;
@@ -198,7 +217,7 @@ export class OwnChanges {
   #changed(bytes: number): void {
     this.count++;
     this.#bytesLeft -= bytes;
-    this.#bufferedBytes += bytes + 24;
+    this.#bufferedBytes += bytes + RECORD_BYTES;
   }
 
   get #isFull(): boolean {
@@ -271,12 +290,15 @@ export class OwnChanges {
 
   savepoint(snapshot: number): EngineSavepoint {
     this.#savepoints ??= new Savepoints(this.#host.buffers);
-    return this.#savepoints.make(snapshot, this.stores, this.#bufferedBytes);
+    const counts = { bufferedBytes: this.#bufferedBytes, bytesLeft: this.#bytesLeft };
+    return this.#savepoints.make(snapshot, this.stores, counts);
   }
 
   rollbackTo(savepoint: EngineSavepoint): void {
     if (this.#savepoints === undefined) throw notOfThis();
-    this.#bufferedBytes = this.#savepoints.rollbackTo(savepoint, this.stores);
+    const { bufferedBytes, bytesLeft } = this.#savepoints.rollbackTo(savepoint, this.stores);
+    this.#bufferedBytes = bufferedBytes;
+    this.#bytesLeft = bytesLeft;
     this.count++;
   }
 

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../base/errors.ts';
 import { SHAPE_STORE } from '../storage/system-stores.ts';
 import type { BufferMark, WriteBuffer, WriteBufferPool } from '../storage/write-buffer.ts';
 import type { EngineSavepoint } from './engine-api.ts';
-import type { SpillMark } from './spill.ts';
+import type { SpilledRun, SpillMark } from './spill.ts';
 import type { StoreChanges } from './store-changes.ts';
 
 /** What of a store's changes a savepoint comes back to. */
@@ -13,15 +13,23 @@ interface StoreMark {
   readonly spilled: SpillMark | undefined;
 }
 
+/** What a transaction counts of its changes. */
+export interface ChangeCounts {
+  /** In its buffers. */
+  readonly bufferedBytes: number;
+  /** Of what it may change. */
+  readonly bytesLeft: number;
+}
+
 class Savepoint implements EngineSavepoint {
   readonly transactionSnapshot: number;
   readonly marks: ReadonlyMap<StoreChanges, StoreMark>;
-  readonly bufferedBytes: number;
+  readonly counts: ChangeCounts;
 
-  constructor(snapshot: number, marks: ReadonlyMap<StoreChanges, StoreMark>, bufferedBytes: number) {
+  constructor(snapshot: number, marks: ReadonlyMap<StoreChanges, StoreMark>, counts: ChangeCounts) {
     this.transactionSnapshot = snapshot;
     this.marks = marks;
-    this.bufferedBytes = bufferedBytes;
+    this.counts = counts;
   }
 }
 
@@ -34,13 +42,13 @@ export class Savepoints {
     this.#buffers = buffers;
   }
 
-  make(snapshot: number, changesOfAll: readonly StoreChanges[], bufferedBytes: number): EngineSavepoint {
+  make(snapshot: number, changesOfAll: readonly StoreChanges[], counts: ChangeCounts): EngineSavepoint {
     const marks = new Map<StoreChanges, StoreMark>();
     for (const changes of changesOfAll) {
       const { buffer, spill } = changes;
       marks.set(changes, { buffer, mark: buffer.mark(), spilled: spill?.mark() });
     }
-    const savepoint = new Savepoint(snapshot, marks, bufferedBytes);
+    const savepoint = new Savepoint(snapshot, marks, counts);
     this.#made.push(savepoint);
     return savepoint;
   }
@@ -50,17 +58,22 @@ export class Savepoints {
     return this.#made.some(({ marks }) => marks.get(changes)?.buffer === changes.buffer);
   }
 
-  /** Puts all changes back to where they were; answers the bytes that were buffered then. */
-  rollbackTo(savepoint: EngineSavepoint, changesOfAll: readonly StoreChanges[]): number {
+  /** Whether a savepoint comes back to the run. */
+  holdRun(changes: StoreChanges, run: SpilledRun): boolean {
+    return this.#made.some(({ marks }) => marks.get(changes)?.spilled?.includes(run) === true);
+  }
+
+  /** Puts all changes back to where they were; answers what was counted of them then. */
+  rollbackTo(savepoint: EngineSavepoint, changesOfAll: readonly StoreChanges[]): ChangeCounts {
     const at = this.#made.indexOf(savepoint as Savepoint);
     if (at < 0) throw notOfThis();
     this.#made.length = at + 1;
-    const { marks, bufferedBytes } = savepoint as Savepoint;
+    const { marks, counts } = savepoint as Savepoint;
     for (const changes of changesOfAll) {
       // Definitions of shapes are the same whoever writes them, and whose values use them may have been told they are there.
       if (changes.storeId !== SHAPE_STORE) this.#restore(changes, marks.get(changes));
     }
-    return bufferedBytes;
+    return counts;
   }
 
   #restore(changes: StoreChanges, before: StoreMark | undefined): void {

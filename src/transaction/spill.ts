@@ -89,6 +89,13 @@ export class StoreSpill {
     if (mayMerge && this.#spilled.length > MAX_OPEN_RUNS) this.#mergeDownTo(1);
   }
 
+  /** Removes the runs that hold nothing outside of [lower, upper), which is removed; but those that `isHeld`. */
+  dropWithin(lower: Uint8Array | undefined, upper: Uint8Array | undefined, isHeld: (one: SpilledRun) => boolean): void {
+    const dropped = this.#spilled.filter((one) => one.run.isWithin(lower, upper) && !isHeld(one));
+    this.#spilled = this.#spilled.filter((one) => !dropped.includes(one));
+    for (const one of dropped) this.#dropLater(one);
+  }
+
   mark(): SpillMark {
     return [...this.#spilled];
   }

@@ -3,7 +3,9 @@ import { LimitExceededError } from '../base/errors.ts';
 import { FIRST_USER_STORE_ID } from '../base/limits.ts';
 import { RECORD_EXISTED, RECORD_KNOWN } from '../log/record.ts';
 import { AT } from '../node/entry-cursor.ts';
-import type { WriteBuffer } from '../storage/write-buffer.ts';
+import { LayeredCursor } from '../storage/layered-cursor.ts';
+import { fewLayers } from '../storage/run-layers.ts';
+import { PENDING_NUMBER, type WriteBuffer } from '../storage/write-buffer.ts';
 import { isAtOrAfter } from './rank.ts';
 import type { StoreSpill } from './spill.ts';
 
@@ -36,22 +38,23 @@ export function storesToSpill(all: readonly StoreChanges[], spillBytes: number):
   return end < 0 ? stores : stores.slice(0, end);
 }
 
-/** Entries of spilled runs in a removed range get explicit removals: a run's records count over range removals. */
-export function removeSpilled(
-  changes: StoreChanges,
-  spill: StoreSpill,
+/** Keys of [lower, upper) that are in the store's runs, at most `count`: those that were removed since apart. */
+export function spilledKeys(
+  { buffer, spill }: StoreChanges,
   lower: Uint8Array | undefined,
   upper: Uint8Array | undefined,
-): void {
-  for (const run of spill.runs) {
-    const cursor = run.cursor();
-    cursor.waits = true;
-    let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
-    for (; step === AT; step = cursor.next()) {
-      if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
-      if (!cursor.removed) changes.buffer.remove(cursor.keyBytes, cursor.keyStart, cursor.keyEnd);
-    }
+  count: number,
+): Uint8Array[] {
+  const runs = spill?.runs.map((run) => ({ cursor: run.cursor(), snapshot: PENDING_NUMBER })) ?? [];
+  const cursor = new LayeredCursor([{ cursor: buffer.cursor(), snapshot: PENDING_NUMBER }, ...fewLayers(runs)]);
+  cursor.waits = true;
+  const keys: Uint8Array[] = [];
+  let step = lower === undefined ? cursor.first() : cursor.seek(lower, 0, lower.length);
+  for (; step === AT && keys.length < count; step = cursor.next()) {
+    if (upper !== undefined && isAtOrAfter(cursor, upper)) break;
+    keys.push(cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd));
   }
+  return keys;
 }
 
 /** A change past `maxTransactionBytes`. */

@@ -72,7 +72,10 @@ export const FEATURE_BUGS: readonly PlantedBug[] = [
     lane: 'crash',
     plant: (undo) =>
       undo.method(Savepoints.prototype, 'rollbackTo', (original) => {
-        return function (this: Savepoints, ...[place, changes]: Parameters<Savepoints['rollbackTo']>): number {
+        return function (
+          this: Savepoints,
+          ...[place, changes]: Parameters<Savepoints['rollbackTo']>
+        ): ReturnType<Savepoints['rollbackTo']> {
           return original.call(this, place, changes.slice(1));
         };
       }),

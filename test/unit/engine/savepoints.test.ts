@@ -203,7 +203,8 @@ it('a removed range whose spilled part can not be read ends its transaction', as
     fill(tx, 'a', 400);
     await new Promise<void>((resolve) => env.timers.after(50, resolve));
     world.fail({ operation: 'read', error: 'EIO', times: Number.POSITIVE_INFINITY });
-    expect(() => tx.removeRange(STORE, undefined, undefined)).toThrow(IoError);
+    // What lies within the range is not looked at: a run that goes on outside of it is.
+    expect(() => tx.removeRange(STORE, bytesOf('a-0001'), undefined)).toThrow(IoError);
     world.clearFaults();
     expect(() => tx.commit()).toThrow(TransactionEndedError);
     const reader = engine.begin('read');
