@@ -19,7 +19,8 @@ const SMALL_TABLES = { tableBytes: 512 * 1024, cacheBytes: 4 * MIB };
 /** What was answered; what ended in "unknown" may be either. */
 class Known {
   readonly answered = new Map<number, number>();
-  readonly open = new Map<number, number>();
+  /** Since the last one that was answered; any of them may be in. */
+  readonly open = new Map<number, Set<number>>();
   refusals = 0;
   readonly codes = new Set<string>();
   #next = 0;
@@ -40,7 +41,7 @@ class Known {
       await tx.rollback();
       this.refusals++;
       this.codes.add((error as { code?: string }).code ?? String(error));
-      if (error instanceof OutcomeUnknownError) this.open.set(key, mark);
+      if (error instanceof OutcomeUnknownError) this.open.set(key, new Set(this.open.get(key)).add(mark));
       else if (!(error instanceof DiskFullError) && !(error instanceof IoError)) {
         if ((error as { code?: string }).code !== 'DATABASE_FAILED') throw error;
       }
@@ -60,8 +61,9 @@ class Known {
     });
     for (const key of new Set([...found.keys(), ...this.answered.keys()])) {
       const is = found.get(key);
-      if (is !== this.answered.get(key) && (is === undefined || is !== this.open.get(key)))
-        throw new Error(`${key} is ${is}, should be ${this.answered.get(key)} (unanswered: ${this.open.get(key)})`);
+      const open = this.open.get(key);
+      if (is !== this.answered.get(key) && (is === undefined || open?.has(is) !== true))
+        throw new Error(`${key} is ${is}, should be ${this.answered.get(key)} (unanswered: ${[...(open ?? [])]})`);
     }
   }
 }
