@@ -69,6 +69,12 @@ export interface FileStatus {
 export interface FileSystem {
   /** True where nothing can be written through this file system at all (no native module, read-only env). */
   readonly readOnly: boolean;
+  /**
+   * The absolute form of a folder that a user names, against the working directory of this moment: to be asked once, since the
+   * directory may be another one at the next call. Throws `InvalidArgumentError` for what is no path. As it is given where
+   * there is no working directory.
+   */
+  absolute(path: string): string;
   open(path: string, options: OpenOptions): File;
   /** Undefined where nothing is at `path`. */
   status(path: string): FileStatus | undefined;

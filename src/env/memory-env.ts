@@ -45,6 +45,10 @@ export class MemoryFileSystem implements FileSystem {
     this.#volume = new MemoryVolume(capacityBytes);
   }
 
+  absolute(path: string): string {
+    return path;
+  }
+
   open(path: string, options: OpenOptions): File {
     const { folder, name } = this.#place('open', path);
     let found = folder.get(name);

@@ -45,6 +45,10 @@ export class NodeFiles implements FileSystem {
     this.#answers = new AppendAnswers(addon);
   }
 
+  absolute(path: string): string {
+    return absolutePath(path);
+  }
+
   open(path: string, options: OpenOptions): File {
     const full = absolutePath(path);
     const handle = this.#addon.open(full, MODES[options.mode], options.direct === true ? 1 : 0);

@@ -3,11 +3,16 @@
 import { InvalidArgumentError } from '../base/errors.ts';
 import { nodePath } from './builtin.ts';
 
-/** The absolute form of what a user gave, against the working directory of this moment. */
-export function absolutePath(path: string): string {
+/**
+ * The absolute form of what a user gave, against the working directory of this moment. On Windows always taken apart and put
+ * together again: a name that begins with a slash lacks its drive, and the long form of a path knows neither '/' nor two
+ * separators in a row.
+ */
+export function absolutePath(path: string, style = nodePath): string {
   if (path.length === 0) throw new InvalidArgumentError('the path is empty');
   if (path.includes('\0')) throw new InvalidArgumentError('the path contains a zero byte');
-  return nodePath.isAbsolute(path) && !path.includes('..') ? path : nodePath.resolve(path);
+  const isWhole = style.sep === '/' && style.isAbsolute(path) && !path.includes('..');
+  return isWhole ? path : style.resolve(path);
 }
 
 export function joinPath(folder: string, ...names: string[]): string {

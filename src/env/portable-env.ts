@@ -28,6 +28,10 @@ export function portableEnv(): Env {
 class PortableFiles implements FileSystem {
   readonly readOnly = true;
 
+  absolute(path: string): string {
+    return absolutePath(path);
+  }
+
   open(path: string, options: OpenOptions): File {
     if (options.mode !== 'read') throw nativeMissing();
     return new PortableFile(path);

@@ -26,6 +26,10 @@ export class SimulatedFiles implements FileSystem {
     this.readOnly = readOnly;
   }
 
+  absolute(path: string): string {
+    return path;
+  }
+
   open(path: string, options: OpenOptions): File {
     const creates = options.mode === 'create';
     const kind = creates ? 'create' : 'open';

@@ -66,6 +66,7 @@ export function randomWriter(env: Env): number {
 
 export class DatabaseFolder {
   readonly env: Env;
+  /** Absolute: the process may change its working directory later, and another database may lie under the same name there. */
   readonly path: string;
   readonly #isUnfinished: boolean;
   #lock: File | undefined;
@@ -73,7 +74,7 @@ export class DatabaseFolder {
   /** `isUnfinished`: for who makes it; to all others a folder with the mark is no database. */
   constructor(env: Env, path: string, isUnfinished = false) {
     this.env = env;
-    this.path = path;
+    this.path = env.files.absolute(path);
     this.#isUnfinished = isUnfinished;
   }
 

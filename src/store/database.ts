@@ -38,6 +38,7 @@ import type { MetricLabels, MetricValue } from './metrics.ts';
 import {
   type DatabaseOptions,
   type MemoryOptions,
+  mustBeFolder,
   type OpenOptions,
   toEngineOptions,
   toMemoryOptions,
@@ -146,7 +147,8 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Opens the database in a folder, creating both where there is none. Errors: `DatabaseLockedError` (naming pid, host and
+   * Opens the database in a folder, creating both where there is none. A relative folder is that of the working directory at
+   * this call, whatever that is later. Errors: `DatabaseLockedError` (naming pid, host and
    * since when) where it is open already, in this process or another; `DatabaseNotFoundError` with `readOnly` or
    * `create: false`; `FormatUnsupportedError`; `CorruptionError`; `IoError`; `NativeMissingError` where this platform can only
    * read; `InvalidArgumentError` for options that make no sense.
@@ -171,11 +173,14 @@ export class Database implements AsyncDisposable {
    * `IoError` and `DiskFullError` of the new folder; `AbortedError`. Some megabytes of what is copied are in memory at a time.
    */
   static async salvage(from: string, to: string, options: SalvageOptions = {}): Promise<SalvageReport> {
+    mustBeFolder('the damaged database', from);
+    mustBeFolder('the new database', to);
     return salvageDatabase(nodeEnv(), from, to, options);
   }
 
   /** For database builders and tests: a database in a world of their own. */
-  static async openWith(env: Env, options: DatabaseOptions): Promise<Database> {
+  static async openWith(env: Env, given: DatabaseOptions): Promise<Database> {
+    const options = { ...given, folder: env.files.absolute(given.folder) };
     const beganMs = env.clock.monotonicMs();
     const watch = new Watch(options);
     const engine = await openEngine(env, watch.engineOptions(options));
@@ -183,6 +188,7 @@ export class Database implements AsyncDisposable {
     return new Database(engine, env, watch, options.maxValueBytes);
   }
 
+  /** The folder as an absolute path, as it was at opening; 'memory' for a database in memory. */
   get folder(): string {
     return this.#engine.folder;
   }
@@ -321,9 +327,7 @@ export class Database implements AsyncDisposable {
    */
   async backup(folder: string, options: BackupOptions = {}): Promise<BackupReport> {
     this.#mustBeOpen();
-    if (typeof folder !== 'string' || folder === '') {
-      throw new InvalidArgumentError('the folder of a backup is a non-empty string', { details: { found: folder } });
-    }
+    mustBeFolder('a backup', folder);
     mustBeOptions(options);
     const { onProgress, signal } = options;
     if (onProgress !== undefined && typeof onProgress !== 'function') {

@@ -83,9 +83,7 @@ export function toMemoryOptions(folder: string, options: MemoryOptions): Databas
 
 /** Throws `InvalidArgumentError` for what no database can be opened with. */
 export function toEngineOptions(folder: string, options: OpenOptions): DatabaseOptions {
-  if (typeof folder !== 'string' || folder === '') {
-    throw new InvalidArgumentError('the folder of a database is a non-empty string', { details: { found: folder } });
-  }
+  mustBeFolder('a database', folder);
   mustBeOptions(options);
   for (const name of Object.keys(options)) {
     if (!KNOWN_OPTIONS.has(name)) {
@@ -109,6 +107,12 @@ export function toEngineOptions(folder: string, options: OpenOptions): DatabaseO
   }
   const { mode: _mode, redis: _redis, ...rest } = options;
   return { ...rest, folder };
+}
+
+/** `of`: what the folder is that of. */
+export function mustBeFolder(of: string, folder: unknown): void {
+  if (typeof folder === 'string' && folder !== '') return;
+  throw new InvalidArgumentError(`the folder of ${of} is a non-empty string`, { details: { found: folder } });
 }
 
 function refuseOtherModes(options: OpenOptions): void {

@@ -91,15 +91,18 @@ const CHUNK_BYTES = 1024 * 1024;
 const MOST_STORES = 10_000_000;
 
 export async function salvage(options: FloorSalvageOptions): Promise<FloorSalvageReport> {
-  const { env, to } = options;
-  new DatabaseFolder(options.fromEnv ?? env, options.from).mustHaveNoLiveOwner();
+  const { env, fromEnv = env } = options;
+  // Once: the working directory may change on the way.
+  const to = env.files.absolute(options.to);
+  const from = fromEnv.files.absolute(options.from);
+  new DatabaseFolder(fromEnv, from).mustHaveNoLiveOwner();
   if (new DatabaseFolder(env, to).readIdentity() !== undefined) {
     throw new InvalidArgumentError(`${to} holds a database already; salvage writes into a new folder`);
   }
   if (env.files.status(to) !== undefined && env.files.list(to).some((name) => name !== 'lock')) {
     throw new InvalidArgumentError(`${to} is not empty; salvage writes into a new folder`);
   }
-  const report = await new Salvage(options).run(async (covered) => {
+  const report = await new Salvage({ ...options, from, to }).run(async (covered) => {
     await createAt(env, to, covered);
     return openEngine(env, { folder: to, isUnfinished: true, ...TARGET_SIZES });
   });

@@ -83,6 +83,10 @@ class BytesFiles implements FileSystem {
     this.#left = readLimit;
   }
 
+  absolute(path: string): string {
+    return path;
+  }
+
   open(path: string, options: OpenOptions): File {
     if (options.mode !== 'read') throw ioError('open', path, 'EROFS');
     const bytes = this.#folder.get(inside(path));

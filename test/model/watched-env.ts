@@ -24,6 +24,7 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (work: H
   const inner = env.files;
   const files: FileSystem = {
     readOnly: false,
+    absolute: (path) => inner.absolute(path),
     open(path: string, options: OpenOptions): File {
       const file = inner.open(path, options);
       if (options.mode === 'create') tell({ kind: 'create', path });
