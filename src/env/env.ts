@@ -75,9 +75,15 @@ export interface FileSystem {
    * there is no working directory.
    */
   absolute(path: string): string;
+  /** EISDIR for a folder, EINVAL for what is neither (a FIFO, a device): never waits for anybody. */
   open(path: string, options: OpenOptions): File;
   /** Undefined where nothing is at `path`. */
   status(path: string): FileStatus | undefined;
+  /**
+   * What tells the file at `path` from every other that is there or comes to have its name while it is open; a rename leaves
+   * it as it is. Undefined where nothing is at `path`, or the system does not tell.
+   */
+  identity(path: string): string | undefined;
   /** Names in a folder, sorted, without '.' and '..'. ENOENT where there is no folder. */
   list(path: string): string[];
   /** Creates a folder; parents too. No error where it is there already. Parents of new folders are synced. */

@@ -69,6 +69,11 @@ export class MemoryFileSystem implements FileSystem {
     return { sizeBytes: found.sizeBytes, isFolder: false, links: 1 };
   }
 
+  identity(path: string): string | undefined {
+    const found = this.#find(splitPath('identity', path));
+    return found instanceof MemoryContent ? String(found.id) : undefined;
+  }
+
   list(path: string): string[] {
     return [...this.#folder('list', path, splitPath('list', path)).keys()].sort();
   }

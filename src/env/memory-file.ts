@@ -23,6 +23,7 @@ const SEAL_BYTES = 4096;
 export class MemoryVolume {
   readonly capacityBytes: number;
   usedBytes = 0;
+  filesMade = 0;
 
   constructor(capacityBytes: number) {
     this.capacityBytes = capacityBytes;
@@ -37,6 +38,7 @@ interface HeldLock {
 
 /** A file's content; lives as long as a name or an open file refers to it. */
 export class MemoryContent {
+  readonly id: number;
   sizeBytes = 0;
   readonly locks: HeldLock[] = [];
   openCount = 0;
@@ -46,6 +48,7 @@ export class MemoryContent {
 
   constructor(volume: MemoryVolume) {
     this.#volume = volume;
+    this.id = ++volume.filesMade;
   }
 
   read(into: Uint8Array, position: number): number {

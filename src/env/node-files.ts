@@ -18,6 +18,12 @@ export function statusOf(path: string): FileStatus | undefined {
   return { sizeBytes: stats.size, isFolder: stats.isDirectory(), links: Math.max(1, stats.nlink) };
 }
 
+/** Volume and number of the file at `path`, by node:fs; undefined where nothing is, or it has no number. */
+export function identityOf(path: string): string | undefined {
+  const stats = attempt('identity', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+  return stats === undefined || stats.ino === 0n ? undefined : `${stats.dev}:${stats.ino}`;
+}
+
 /** The sorted names in a folder, by node:fs. */
 export function namesIn(path: string): string[] {
   return attempt('list', path, () => fs.readdirSync(path)).sort();
@@ -58,6 +64,10 @@ export class NodeFiles implements FileSystem {
 
   status(path: string): FileStatus | undefined {
     return statusOf(path);
+  }
+
+  identity(path: string): string | undefined {
+    return identityOf(path);
   }
 
   list(path: string): string[] {

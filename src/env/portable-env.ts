@@ -8,11 +8,13 @@ import type { Env, File, FileStatus, FileSystem, OpenOptions } from './env.ts';
 import { ioError } from './io-error.ts';
 import { nativeMissing } from './native-missing.ts';
 import { nodeFailure } from './node-failure.ts';
-import { freeBytesOf, namesIn, statusOf } from './node-files.ts';
+import { freeBytesOf, identityOf, namesIn, statusOf } from './node-files.ts';
 import { absolutePath } from './paths.ts';
 import { systemClock, systemProcess, systemRandom, systemTimers } from './system-world.ts';
 
 const CLOSED = -1;
+/** Without waiting: a FIFO in the place of a file would hold the thread until somebody writes to it. Windows has no such flag. */
+const OPEN_FLAGS = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
 
 /** A read-only environment in pure JavaScript. */
 export function portableEnv(): Env {
@@ -39,6 +41,10 @@ class PortableFiles implements FileSystem {
 
   status(path: string): FileStatus | undefined {
     return statusOf(path);
+  }
+
+  identity(path: string): string | undefined {
+    return identityOf(path);
   }
 
   list(path: string): string[] {
@@ -90,11 +96,11 @@ class PortableFile implements File {
 
   constructor(path: string) {
     this.path = path;
-    this.#fd = this.#attempt('open', () => fs.openSync(absolutePath(path), 'r'));
-    if (this.#attempt('open', () => fs.fstatSync(this.#fd)).isDirectory()) {
-      this.close();
-      throw ioError('open', path, 'EISDIR');
-    }
+    this.#fd = this.#attempt('open', () => fs.openSync(absolutePath(path), OPEN_FLAGS));
+    const stats = this.#attempt('open', () => fs.fstatSync(this.#fd));
+    if (stats.isFile()) return;
+    this.close();
+    throw ioError('open', path, stats.isDirectory() ? 'EISDIR' : 'EINVAL');
   }
 
   sizeBytes(): number {

@@ -58,6 +58,13 @@ export class SimulatedFiles implements FileSystem {
     return { sizeBytes: node.image.sizeBytes, isFolder: false, links: node.names };
   }
 
+  /** No operation of its own in the trace: it reads what `status` does. */
+  identity(path: string): string | undefined {
+    this.#process.mustLive();
+    const id = this.#process.world.disk.find(splitPath('status', path));
+    return id === undefined ? undefined : String(id);
+  }
+
   list(path: string): string[] {
     this.#begin('list', path, false);
     const names = [...this.#process.world.disk.folder(this.#folder('list', splitPath('list', path))).entries.keys()];

@@ -14,7 +14,7 @@
  * Not for several threads. The owner of a log calls `commitSync` only while `idle`.
  */
 import { assert } from '../base/assert.ts';
-import { ClosedError, DiskFullError, IoError, type SopError } from '../base/errors.ts';
+import { ClosedError, DatabaseFailedError, DiskFullError, IoError, type SopError } from '../base/errors.ts';
 import { LOG_ALIGNMENT } from '../base/limits.ts';
 import { KIND_ROOT } from './batch.ts';
 import { BatchBuilder } from './batch-builder.ts';
@@ -325,8 +325,9 @@ export class FileCommitLog implements CommitLog {
     try {
       this.#removeOld();
     } catch (error) {
-      // Some file systems need room to remove, too.
-      if (!(error instanceof IoError) && !(error instanceof DiskFullError)) throw error;
+      // Some file systems need room to remove, too. Who finds the folder replaced was told so already, and the commit is durable.
+      const isTold = error instanceof DatabaseFailedError;
+      if (!isTold && !(error instanceof IoError) && !(error instanceof DiskFullError)) throw error;
     }
   }
 
@@ -350,13 +351,19 @@ export class FileCommitLog implements CommitLog {
     const limit = Math.min(this.#removeBefore, this.oldestEpochNeeded(rootCovers(this.#root)));
     this.#removeBefore = 0;
     // Not synced: a file that comes back after a power cut is as old as it was, and goes with the next root.
-    for (const old of listEpochs(env.files, folder)) {
-      if (old >= limit) break;
+    for (const old of this.#epochsBefore(limit)) {
       env.files.remove(epochPath(folder, old));
     }
     while (this.#epochs.length > 0 && (this.#epochs[0] as EpochStart).epoch < limit) this.#epochs.shift();
     // Before users' batches take the room that this made: without a next epoch there is no checkpoint.
     if (this.#lacksNext && this.failed === undefined) this.prepareNextEpoch().catch(() => undefined);
+  }
+
+  #epochsBefore(limit: number): number[] {
+    const { env, folder, mustBeInPlace } = this.#context;
+    const old = listEpochs(env.files, folder).filter((epoch) => epoch < limit);
+    if (old.length > 0) mustBeInPlace();
+    return old;
   }
 
   #keepRoot(root: Uint8Array | undefined): void {

@@ -45,6 +45,8 @@ export interface OpenLogOptions {
   readonly ownerAlive?: boolean;
   /** A number that a member's own file states durable. */
   readonly provenNumber?: number;
+  /** Throws where the folder is not the one that was opened; see `DatabaseFolder`. */
+  readonly mustBeInPlace?: () => void;
   /** Space to have ready in each new epoch file, a multiple of 4096; 1 MiB by default. */
   readonly reserveBytes?: number;
 }
@@ -92,6 +94,7 @@ export function openLogSync(options: OpenLogOptions): LogOpening {
     writer: options.writer,
     provenNumber: options.provenNumber ?? 0,
     reserveBytes: options.reserveBytes ?? RESERVE_BYTES,
+    mustBeInPlace: options.mustBeInPlace ?? (() => {}),
   };
   if (options.mode === 'write') env.files.createFolder(logFolder(folder));
   const seen: Seen = { number: -1 };

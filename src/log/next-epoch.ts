@@ -30,6 +30,7 @@ export class NextEpoch {
   /** Creates the file; undefined where somebody else has the name. DiskFullError: there is none. */
   static create(context: LogContext, epoch: number): NextEpoch | undefined {
     const { env, folder, reserveBytes } = context;
+    context.mustBeInPlace();
     mustHaveSpace(env, logFolder(folder), reserveBytes);
     const file = createFile(context, epoch);
     return file && new NextEpoch(context, epoch, file);

@@ -59,6 +59,8 @@ export interface LogContext {
   readonly provenNumber: number;
   /** Space to have ready in a new epoch. */
   readonly reserveBytes: number;
+  /** Throws where the folder's name is that of another one by now: asked before files are created, removed or sealed by name. */
+  readonly mustBeInPlace: () => void;
 }
 
 /** An epoch of our own, ready for its first batch. */
@@ -134,6 +136,7 @@ function headerDamaged(file: File): never {
  */
 export function takeOver(context: LogContext, expected: number | undefined, earlier?: EpochScan): TakenEpoch {
   const { env, folder } = context;
+  context.mustBeInPlace();
   // Asked before anything is created: a name once taken is never given back.
   mustHaveSpace(env, logFolder(folder), context.reserveBytes);
   const block = env.files.allocate(LOG_ALIGNMENT);
@@ -237,7 +240,8 @@ function createNext(context: LogContext, predecessor: number | undefined, epoch:
 }
 
 /** Step 4, for who takes over and for a holder who follows itself; undefined where somebody else has the name. */
-export function createFile({ env, folder }: LogContext, epoch: number): File | undefined {
+export function createFile({ env, folder, mustBeInPlace }: LogContext, epoch: number): File | undefined {
+  mustBeInPlace();
   try {
     return env.files.open(epochPath(folder, epoch), { mode: 'create', direct: true });
   } catch (error) {

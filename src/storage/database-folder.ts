@@ -4,12 +4,15 @@
  *  1. `sop.json` is written under another name, synced and renamed: it is there whole or not at all. It is written again
  *     only to name a feature that older programs must not pass over, before the feature is first used.
  *  2. `lock` never holds data. The exclusive lock on its byte means "open for writing here"; the kernel drops it with us.
- *  3. Names found in the folder are an attacker's input: what does not parse is never opened.
+ *  3. Who holds the lock of a folder that was moved away, and whose name another folder has now, must not touch that one: before
+ *     any file is created or removed by name it is seen that the lock at the path is the one held (`mustBeInPlace`).
+ *  4. Names found in the folder are an attacker's input: what does not parse is never opened.
  */
 import { hex48 } from '../base/bytes.ts';
 import {
   BackupIncompleteError,
   CorruptionError,
+  DatabaseFailedError,
   DatabaseLockedError,
   DatabaseNotFoundError,
   FormatUnsupportedError,
@@ -70,6 +73,10 @@ export class DatabaseFolder {
   readonly path: string;
   readonly #isUnfinished: boolean;
   #lock: File | undefined;
+  /** Of the lock that is held; undefined where the system does not tell. */
+  #lockIdentity: string | undefined;
+  /** Told once it is seen that the folder is not the one that was opened. */
+  onReplaced: (failure: DatabaseFailedError) => void = () => {};
 
   /** `isUnfinished`: for who makes it; to all others a folder with the mark is no database. */
   constructor(env: Env, path: string, isUnfinished = false) {
@@ -156,6 +163,7 @@ export class DatabaseFolder {
   requireFeature(feature: Feature): void {
     const identity = this.mustReadIdentity();
     if (identity.features.includes(feature)) return;
+    this.mustBeInPlace();
     this.writeIdentity({ id: identity.id, features: [...identity.features, feature].sort() });
     this.env.files.syncFolderSync(this.path);
   }
@@ -200,11 +208,31 @@ export class DatabaseFolder {
     }
     if (!isOurs) throw this.#lockedError('close it there or open with readOnly');
     this.#lock = file;
+    this.#lockIdentity = files.identity(path);
+  }
+
+  /**
+   * Throws `DatabaseFailedError` where the lock at the path is not the one that is held: the folder was moved away, and another
+   * one may have its name. Not for every commit: those go to a file that is open.
+   */
+  mustBeInPlace(): void {
+    if (this.#isInPlace()) return;
+    const failure = new DatabaseFailedError(
+      `${this.path} is not the folder that was opened: it, or the lock in it, was moved, replaced or removed; nothing more is written, open the database again`,
+      { details: { folder: this.path, reason: 'replaced' } },
+    );
+    this.onReplaced(failure);
+    throw failure;
+  }
+
+  #isInPlace(): boolean {
+    return this.#lockIdentity === undefined || this.env.files.identity(`${this.path}/lock`) === this.#lockIdentity;
   }
 
   unlock(): void {
     this.#lock?.close();
     this.#lock = undefined;
+    this.#lockIdentity = undefined;
   }
 
   /** Whether a writer has the folder open now. Writes nothing, waits for nothing. */
@@ -241,6 +269,7 @@ export class DatabaseFolder {
 
   unregisterMember(writer: number): void {
     try {
+      if (!this.#isInPlace()) return;
       this.env.files.remove(`${this.members}/${hex48(writer)}`);
     } catch (error) {
       if (!isMissing(error)) throw error;

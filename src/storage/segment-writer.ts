@@ -360,6 +360,7 @@ export class SegmentWriter implements ImageSink {
     const segmentNumber = this.#factory.takeNumber();
     const { env, segments, databaseId, writer } = this.#factory;
     const index = segments.indexOf(writer, segmentNumber);
+    segments.mustBeInPlace();
     const current = new SegmentFile(env.files.open(segments.path(index), { mode: 'create', direct: true }), index);
     this.#folderChanged = true;
     this.written.push(index);

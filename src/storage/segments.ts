@@ -58,6 +58,8 @@ export class Segments implements SegmentNames, ImageReader {
   readonly #removed = new Set<number>();
   /** A writer elsewhere may reclaim what this opening still reads: then a missing file is never damage. */
   missingIsTooOld: () => boolean = () => false;
+  /** Asked before a segment's file is created or removed; throws where the folder's name is another one's by now. */
+  mustBeInPlace: () => void = () => {};
   #uses = 0;
   #isClosed = false;
 
@@ -147,6 +149,7 @@ export class Segments implements SegmentNames, ImageReader {
     this.#pending.delete(index);
     const open = this.#open.get(index);
     if (open !== undefined && open.pending === 0) this.#closeFile(index, open);
+    this.mustBeInPlace();
     try {
       this.env.files.remove(this.path(index));
     } catch (error) {

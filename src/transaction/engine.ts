@@ -37,6 +37,7 @@ async function openForWriting(env: Env, options: EngineOptions, folder: Database
       databaseId: id,
       writer,
       mode: 'write',
+      mustBeInPlace: () => folder.mustBeInPlace(),
       ...logOptions(options),
     });
     return await start({ env, options, folder, databaseId: id, writer, opening, ownerAlive: false });

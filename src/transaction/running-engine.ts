@@ -213,8 +213,11 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     opening.close();
     this.pinnedRoots = new PinnedRoots(this);
     if (opening.log !== undefined) {
-      this.#combiner = new Combiner(this);
-      this.#maintenance = new Maintenance(this, this.#combiner);
+      const combiner = new Combiner(this);
+      this.#combiner = combiner;
+      this.segments.mustBeInPlace = () => folder.mustBeInPlace();
+      folder.onReplaced = (failure) => combiner.stop(failure);
+      this.#maintenance = new Maintenance(this, combiner);
     }
     this.#prepared = new PreparedTransactions(this, this.#combiner);
     this.figures.logBytesAtRoot = -this.state.tableBytes;
@@ -458,6 +461,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     // Somebody got past our lock. Theirs is the right now: two that take it from each other would remove each other's data.
     if (isSealed(log) || cause instanceof DatabaseLockedError) throw log.failed ?? cause;
     const isLogSound = log.failed === undefined;
+    this.#folder.mustBeInPlace();
     const provenNumber = log.durableNumber;
     if (!isLogSound) await log.close().catch(() => {});
     const opening = isLogSound ? await this.readLog() : await this.#openLog({ mode: 'write', provenNumber });
@@ -483,7 +487,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   #openLog(options: Pick<OpenLogOptions, 'mode' | 'ownerAlive' | 'provenNumber'>): Promise<LogOpening> {
     const { env, folder, databaseId, writer } = this;
-    return openLog({ env, folder, databaseId, writer, ...logOptions(this.#options), ...options });
+    const mustBeInPlace = () => this.#folder.mustBeInPlace();
+    return openLog({ env, folder, databaseId, writer, mustBeInPlace, ...logOptions(this.#options), ...options });
   }
 
   /** Whether somebody got past our lock and goes on without us: what we miss then was reclaimed. */

@@ -468,6 +468,21 @@ function folderTests(inPlace: InPlace): void {
 }
 
 function renameTests(inPlace: InPlace): void {
+  inPlace(
+    'a file keeps its identity under another name, and who gets its name has another',
+    ({ files, folder, open }) => {
+      open('a', 'create');
+      const identity = files.identity(`${folder}/a`);
+      expect(typeof identity).toBe('string');
+      expect(files.identity(`${folder}/a`)).toBe(identity);
+      files.rename(`${folder}/a`, `${folder}/b`);
+      expect(files.identity(`${folder}/a`)).toBeUndefined();
+      open('a', 'create');
+      expect(files.identity(`${folder}/b`)).toBe(identity);
+      expect(files.identity(`${folder}/a`)).not.toBe(identity);
+    },
+  );
+
   inPlace('rename moves a name and replaces what was there', ({ open, files, folder }) => {
     open('new', 'create').writeSync(text('new'), 0);
     const old = open('target', 'create');

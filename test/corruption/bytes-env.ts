@@ -100,6 +100,10 @@ class BytesFiles implements FileSystem {
     return bytes && { sizeBytes: bytes.length, isFolder: false, links: 1 };
   }
 
+  identity(): string | undefined {
+    return undefined;
+  }
+
   list(path: string): string[] {
     this.#spend(1);
     const prefix = path === FOLDER ? '' : `${inside(path)}/`;

@@ -31,6 +31,7 @@ export function watchedEnv(env: Env, tell: (deed: Deed) => void, hold?: (work: H
       return watchedFile(file, tell, hold);
     },
     status: (path) => inner.status(path),
+    identity: (path) => inner.identity(path),
     list(path) {
       const names = inner.list(path);
       tell({ kind: 'list', path });
