@@ -81,7 +81,8 @@ class File {
 
   bool Misaligned(const void* bytes, size_t length, uint64_t position) const;
   Result ReadFrom(Descriptor descriptor, uint8_t* into, size_t length, uint64_t position);
-  // Turns direct I/O off after the file system refused a transfer; false where it was off already.
+  // Turns direct I/O off after the file system refused a transfer that was direct; false where that
+  // cannot be done. Also where it is off by now: several transfers may be refused at once.
   bool FallBackToBuffered();
 
   Descriptor descriptor_;

@@ -41,6 +41,27 @@ int OpenRetrying(const char* path, int flags, int permissions = 0) {
   return fd;
 }
 
+bool IsRegular(const char* path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+// Opens what is there without waiting for anybody: a FIFO in the place of a file would hold the
+// calling thread until somebody writes to it. What it is, is for the caller to see.
+int OpenExisting(const char* path, int flags) {
+  int fd = OpenRetrying(path, flags | O_NONBLOCK);
+  // A file that somebody has leased (Samba, NFS) is handed over after a moment.
+  if (fd < 0 && errno == EWOULDBLOCK && IsRegular(path)) return OpenRetrying(path, flags);
+  return fd;
+}
+
+// What is opened without waiting is read and written as usual.
+int ClearNonBlocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return -1;
+  return (flags & O_NONBLOCK) == 0 ? 0 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 // A descriptor that is closed unless released.
 class OwnedFd {
  public:
@@ -95,8 +116,9 @@ bool SameFile(int a, int b) {
 // instead of O_DIRECT at creation, because a refusing file system leaves the created file behind
 // and the caller could not tell whose it is.
 int OpenDirect(const char* path, int access, int buffered) {
-  OwnedFd direct(OpenRetrying(path, access | O_DIRECT));
+  OwnedFd direct(OpenExisting(path, access | O_DIRECT));
   if (direct.get() < 0 || !SameFile(direct.get(), buffered)) return -1;
+  if (ClearNonBlocking(direct.get()) != 0) return -1;
   return direct.Release();
 }
 #endif
@@ -119,12 +141,15 @@ int SyncDescriptor(int fd) {
 
 Result File::Open(const char* path, Mode mode, bool want_direct, std::shared_ptr<File>* out) {
   int access = mode == Mode::kRead ? O_RDONLY : O_RDWR;
-  int creation = mode == Mode::kCreate ? O_CREAT | O_EXCL : 0;
-  OwnedFd plain(OpenRetrying(path, access | creation, 0644));
+  bool creates = mode == Mode::kCreate;
+  OwnedFd plain(creates ? OpenRetrying(path, access | O_CREAT | O_EXCL, 0644)
+                        : OpenExisting(path, access));
   if (plain.get() < 0) return LastFailure();
   struct stat info;
   if (fstat(plain.get(), &info) != 0) return LastFailure();
   if (S_ISDIR(info.st_mode)) return Failure(EISDIR);
+  if (!S_ISREG(info.st_mode)) return Failure(EINVAL);
+  if (ClearNonBlocking(plain.get()) != 0) return LastFailure();
 
   int main = plain.get();
   int seal = static_cast<int>(kNone);
@@ -156,7 +181,6 @@ File::~File() {
 
 bool File::FallBackToBuffered() {
 #ifdef __linux__
-  if (!direct()) return false;
   int fd = static_cast<int>(descriptor_);
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) != 0) return false;
@@ -178,6 +202,7 @@ Result File::ReadFrom(Descriptor descriptor, uint8_t* into, size_t length, uint6
   size_t done = 0;
   while (done < length) {
     size_t piece = length - done < kMaxTransfer ? length - done : kMaxTransfer;
+    bool was_direct = descriptor == descriptor_ && direct();
     ssize_t n = pread(fd, into + done, piece, static_cast<off_t>(position + done));
     if (n > 0) {
       done += static_cast<size_t>(n);
@@ -188,7 +213,7 @@ Result File::ReadFrom(Descriptor descriptor, uint8_t* into, size_t length, uint6
     }
     if (n == 0) break;
     if (errno == EINTR) continue;
-    if (errno == EINVAL && descriptor == descriptor_ && FallBackToBuffered()) continue;
+    if (errno == EINVAL && was_direct && FallBackToBuffered()) continue;
     return LastFailure();
   }
   return static_cast<Result>(done);
@@ -200,12 +225,13 @@ Result File::Write(const uint8_t* from, size_t length, uint64_t position) {
   size_t done = 0;
   while (done < length) {
     size_t piece = length - done < kMaxTransfer ? length - done : kMaxTransfer;
+    bool was_direct = direct();
     ssize_t n = pwrite(fd, from + done, piece, static_cast<off_t>(position + done));
     if (n > 0) {
       done += static_cast<size_t>(n);
     } else if (n == 0) {
       return Failure(EIO);
-    } else if (errno != EINTR && !(errno == EINVAL && FallBackToBuffered())) {
+    } else if (errno != EINTR && !(errno == EINVAL && was_direct && FallBackToBuffered())) {
       return LastFailure();
     }
   }

@@ -55,11 +55,32 @@ async function work(): Promise<void> {
   parentPort?.postMessage('started');
 }
 
+/** Transfers side by side, where the first direct one is refused (see `native-direct.test.ts`). */
+async function transferTogether(): Promise<void> {
+  const { files } = nodeEnv();
+  for (let round = 0; round < 5; round++) {
+    const file = files.open(`${path}-${round}`, { mode: 'create', direct: true });
+    const wasDirect = file.direct;
+    const each = <T>(work: (at: number) => Promise<T>) => Promise.all([0, 1, 2, 3].map((i) => work(i * PAGE)));
+    await each((at) => file.write(files.allocate(PAGE).fill(1 + at / PAGE), at));
+    file.close();
+    const again = files.open(`${path}-${round}`, { mode: 'read', direct: true });
+    const read = await each(async (at) => {
+      const into = files.allocate(PAGE);
+      await again.read(into, at);
+      return into[PAGE - 1];
+    });
+    console.log(`${wasDirect} ${again.direct} ${read.join('')}`);
+    again.close();
+  }
+}
+
 const actions: Record<string, () => void | Promise<void>> = {
   'hold-lock': holdLock,
   'exit-with-pending': exitWithPending,
   'terminate-with-pending': terminateWithPending,
   'append-alone': appendAlone,
+  'transfer-together': transferTogether,
   work,
 };
 await actions[action ?? '']?.();

@@ -39,9 +39,10 @@ export interface Program {
 }
 
 /** Runs the program of `native-program.ts` in a process of its own. */
-export function startProgram(action: string, path: string): Program {
+export function startProgram(action: string, path: string, environment: Record<string, string> = {}): Program {
   const child = spawn(process.execPath, ['--no-warnings', '--experimental-strip-types', PROGRAM, action, path], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...environment },
   });
   let text = '';
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {

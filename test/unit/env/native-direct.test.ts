@@ -1,9 +1,10 @@
 /** Direct I/O: where it is granted, where it is refused, and what it asks of its callers. */
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hasNativeModule, nodeEnv } from '../../../src/env/node-env.ts';
-import { PAGE, temporaryFolder } from '../../helpers/native.ts';
+import { PAGE, startProgram, temporaryFolder } from '../../helpers/native.ts';
 
 const native = hasNativeModule();
 
@@ -96,5 +97,52 @@ test.skipIf(!native || !existsSync('/dev/shm'))(
     file.allocateSync(0, 16 * PAGE);
     await files.syncFolder(folder.path);
     file.close();
+  },
+);
+
+/** Every direct transfer is refused, after a moment in which others begin theirs. */
+const REFUSING = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+static int refused(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || !(flags & O_DIRECT)) return 0;
+  usleep(20000);
+  errno = EINVAL;
+  return 1;
+}
+#define SHIM(name, bytes) \\
+  ssize_t name(int fd, bytes b, size_t n, off_t o) { \\
+    ssize_t (*real)(int, bytes, size_t, off_t) = dlsym(RTLD_NEXT, #name); \\
+    return refused(fd) ? -1 : real(fd, b, n, o); \\
+  }
+SHIM(pread, void *)
+SHIM(pread64, void *)
+SHIM(pwrite, const void *)
+SHIM(pwrite64, const void *)
+`;
+
+/** The library that refuses, or undefined where there is no compiler. */
+function refusingLibrary(folder: string): string | undefined {
+  writeFileSync(`${folder}/refusing.c`, REFUSING);
+  const library = `${folder}/refusing.so`;
+  const { status } = spawnSync('cc', ['-shared', '-fPIC', '-o', library, `${folder}/refusing.c`, '-ldl']);
+  return status === 0 ? library : undefined;
+}
+
+// Two transfers that were both refused raced for the fall back to buffered I/O: who came second saw that it was done already,
+// took its own refusal for another reason and failed.
+test.skipIf(!directHere() || process.platform !== 'linux')(
+  'transfers side by side go on where the file system refuses the first direct ones',
+  async (context) => {
+    using folder = temporaryFolder();
+    const library = refusingLibrary(folder.path);
+    if (library === undefined) return context.skip('no C compiler');
+    const program = startProgram('transfer-together', `${folder.path}/file`, { LD_PRELOAD: library });
+    expect((await program.ended).code).toBe(0);
+    expect(await program.output).toBe('true false 1234\n'.repeat(5));
   },
 );
