@@ -5,7 +5,12 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define SOP_CRC_X64 1
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SOP_CRC_MSVC 1
+#include <intrin.h>
+#else
 #include <cpuid.h>
+#endif
 #include <nmmintrin.h>
 #elif defined(__aarch64__)
 #define SOP_CRC_ARM64 1
@@ -103,7 +108,9 @@ uint32_t Moved(const Table<4>& table, uint32_t crc) {
 }
 
 #if defined(SOP_CRC_X64)
-#if defined(__clang__)
+#if defined(SOP_CRC_MSVC)
+#define SOP_CRC_TARGET  // every instruction is at hand there
+#elif defined(__clang__)
 #define SOP_CRC_TARGET __attribute__((target("sse4.2,crc32")))
 #else
 #define SOP_CRC_TARGET __attribute__((target("sse4.2")))
@@ -147,7 +154,11 @@ SOP_CRC_TARGET uint32_t HardwareCrc32c(const uint8_t* bytes, size_t length, uint
 }
 
 bool DetectHardware() {
-#if defined(SOP_CRC_X64)
+#if defined(SOP_CRC_MSVC)
+  int registers[4];
+  __cpuid(registers, 1);
+  return (registers[2] & (1 << 20)) != 0;
+#elif defined(SOP_CRC_X64)
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & (1u << 20)) != 0;
 #elif defined(__linux__)

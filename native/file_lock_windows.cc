@@ -14,6 +14,9 @@ namespace sop {
 namespace {
 
 constexpr uint64_t kFarAway = uint64_t{1} << 62;
+// Together as long as a process may be off the processor between taking a lock and giving it back.
+constexpr int kTries = 10;
+constexpr DWORD kPauseMs = 10;
 
 HANDLE AsHandle(intptr_t descriptor) { return reinterpret_cast<HANDLE>(descriptor); }
 
@@ -39,6 +42,16 @@ Result Take(HANDLE file, uint64_t position, bool exclusive) {
   if (taken) return 1;
   SetLastError(error);
   return error == ERROR_LOCK_VIOLATION ? 0 : LastFailure();
+}
+
+// As `Take`, but not put off by who only asks (`IsLockedByOther`) and has the byte for an instant.
+Result TakeFirmly(HANDLE file, uint64_t position, bool exclusive) {
+  Result result = Take(file, position, exclusive);
+  for (int i = 1; result == 0 && exclusive && i < kTries; i++) {
+    Sleep(kPauseMs);
+    result = Take(file, position, exclusive);
+  }
+  return result;
 }
 
 Result GiveBack(HANDLE file, uint64_t position) {
@@ -67,7 +80,7 @@ Result File::TryLock(bool exclusive, uint64_t position) {
   HANDLE file = AsHandle(descriptor_);
   HeldLock* held = FindLock(position);
   if (held == nullptr) {
-    Result result = Take(file, position, exclusive);
+    Result result = TakeFirmly(file, position, exclusive);
     if (result == 1) locks_.push_back({position, exclusive});
     return result;
   }
@@ -75,7 +88,7 @@ Result File::TryLock(bool exclusive, uint64_t position) {
   bool before = held->exclusive;
   Result given = GiveBack(file, position);
   if (given < 0) return given;
-  Result result = Take(file, position, exclusive);
+  Result result = TakeFirmly(file, position, exclusive);
   if (result == 1) {
     held->exclusive = exclusive;
     return 1;
