@@ -105,7 +105,7 @@ async function runOne(argv: readonly string[], world: CliWorld, setting: Setting
     await out.flush();
     return code;
   } catch (error) {
-    if (error instanceof OutputClosedError) return EXIT_DONE;
+    if (error instanceof OutputClosedError) return out.verdict;
     return report(error, argv, out, setting.signal);
   }
 }

@@ -139,6 +139,7 @@ export const verifyCommand: Command = {
           onProgress: (at) => progress.show(at.entriesChecked, at.entriesTotal, at.entriesChecked, 'entries'),
         })
         .finally(() => progress.end());
+      out.verdict = report.ok ? EXIT_DONE : EXIT_DAMAGE;
       if (out.json) {
         await out.line(JSON.stringify(report));
         return report.ok ? EXIT_DONE : EXIT_DAMAGE;

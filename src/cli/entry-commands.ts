@@ -15,6 +15,7 @@ import {
   withoutGaps,
 } from './arguments.ts';
 import { type Command, EXIT_DONE, EXIT_NO, flagOption, type Invocation, textOption, UsageError } from './command.ts';
+import { untilAborted } from './lines.ts';
 import { mustDescribe, reading, writing } from './open.ts';
 import { formatCount } from './output.ts';
 import { AT_OPTION, readAt } from './pin-commands.ts';
@@ -77,7 +78,12 @@ export const putCommand: Command = {
     const keyTexts = file === undefined ? rest.slice(0, -1) : rest;
     if (keyTexts.length === 0)
       throw new UsageError(file === undefined ? '<key> and <value> are needed' : '<key> is missing');
-    const content = file !== undefined ? readFile(file) : source === '-' ? await readAll(call.input) : undefined;
+    const content =
+      file !== undefined
+        ? readFile(file)
+        : source === '-'
+          ? await readAll(untilAborted(call.input, call.signal))
+          : undefined;
     const create = flagOption(call.options, 'create');
     return writing(folder, create, async (db) => {
       const done = await db.write(async (tx) => {

@@ -4,7 +4,15 @@
  */
 import { setOwn } from '../codec/code-generation.ts';
 import { fromTypedJson } from '../codec/typed-json-read.ts';
-import { type AnyKey, type Database, defineStore, SopError, type StoreInfo, type Transaction } from '../index.ts';
+import {
+  AbortedError,
+  type AnyKey,
+  type Database,
+  defineStore,
+  SopError,
+  type StoreInfo,
+  type Transaction,
+} from '../index.ts';
 import { defineAgain, defineAny, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
 import {
   type Command,
@@ -18,7 +26,7 @@ import {
 } from './command.ts';
 import type { CsvRow } from './csv.ts';
 import { CSV_IMPORT_OPTIONS, type CsvSource, type CsvState, openCsv } from './csv-source.ts';
-import { type Line, openSource, readLines, type SourceFile } from './lines.ts';
+import { type Line, openSource, readLines, type SourceFile, untilAborted } from './lines.ts';
 import { writing } from './open.ts';
 import { formatCount, formatDuration } from './output.ts';
 import { Progress } from './progress.ts';
@@ -170,27 +178,34 @@ class Import {
   async #read(progress: Progress, before: ImportState): Promise<void> {
     const { signal, input } = this.#call;
     const source = this.#source;
-    const bytes = source === undefined ? input : source.read(before.position);
+    const bytes = source === undefined ? untilAborted(input, signal) : source.read(before.position);
     const from = source === undefined ? { position: 0, line: 0 } : before;
     let batch: Item[] = [];
     let characters = 0;
     const lines = readLines(bytes, from.position, from.line + 1);
     const items: AsyncIterable<Item[]> = this.#csv === undefined ? lines : this.#csv.rows(lines, from.position === 0);
     let told = this.#csv === undefined;
-    for await (const some of items) {
-      if (!told) this.#call.out.note(`columns: ${this.#csv?.describe()}`);
-      told = true;
-      for (const item of some) {
-        if (item.end <= before.position) continue;
-        batch.push(item);
-        characters += 'cells' in item ? item.characters : item.text.length;
-        if (batch.length < BATCH_RECORDS && characters < BATCH_CHARACTERS) continue;
-        await this.#bringIn(batch, false);
-        progress.show(this.#state.position, source?.sizeBytes, this.#state.records - before.records, 'records');
-        batch = [];
-        characters = 0;
-        if (signal.aborted) return;
+    try {
+      for await (const some of items) {
+        if (!told) this.#call.out.note(`columns: ${this.#csv?.describe()}`);
+        told = true;
+        for (const item of some) {
+          if (item.end <= before.position) continue;
+          batch.push(item);
+          characters += 'cells' in item ? item.characters : item.text.length;
+          if (batch.length < BATCH_RECORDS && characters < BATCH_CHARACTERS) continue;
+          await this.#bringIn(batch, false);
+          progress.show(this.#state.position, source?.sizeBytes, this.#state.records - before.records, 'records');
+          batch = [];
+          characters = 0;
+          if (signal.aborted) return;
+        }
       }
+    } catch (error) {
+      if (!signal.aborted || !(error instanceof AbortedError)) throw error;
+      // Whole lines that came before the signal are not asked for again.
+      await this.#bringIn(batch, false);
+      return;
     }
     await this.#bringIn(batch, true);
   }

@@ -1,7 +1,9 @@
 /** Lines of a file or stream with the byte position behind each, so that reading can go on there another time. */
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import { crc32c } from '../base/checksum.ts';
+import { AbortedError } from '../base/errors.ts';
 import { UsageError } from './command.ts';
 
 export interface Line {
@@ -46,6 +48,35 @@ export async function* readLines(
     if (lines.length > 0) yield lines;
   }
   if (partBytes > 0) yield [{ text: Buffer.concat(parts).toString('utf8'), end: end + partBytes, number }];
+}
+
+/**
+ * What comes until the signal: then `AbortedError`, also while nothing comes. Who waits for a pipe or a terminal could not be
+ * ended otherwise.
+ */
+export async function* untilAborted(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks = source[Symbol.asyncIterator]();
+  let stop = (): void => {};
+  const onAbort = (): void => stop();
+  signal.addEventListener('abort', onAbort);
+  try {
+    for (;;) {
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        stop = () => reject(new AbortedError('interrupted while waiting for input'));
+        if (signal.aborted) stop();
+        else chunks.next().then(resolve, reject);
+      });
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // It would keep the process alive. Not by `return`, which waits for the chunk that does not come.
+    if (source instanceof Readable) source.destroy();
+  }
 }
 
 export interface SourceFile {

@@ -10,15 +10,19 @@ const FLUSH_AT = 64 * 1024;
 
 /** A stream is watched once, however many commands of a shell write to it. */
 const watchedStreams = new WeakSet<Writable>();
-const closedStreams = new WeakSet<Writable>();
+const failures = new WeakMap<Writable, Error>();
 
+/** Whoever writes next, or waits, hears of it: an error that nobody listens for would end the process. */
 function watch(stream: Writable): void {
   if (watchedStreams.has(stream)) return;
   watchedStreams.add(stream);
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    closedStreams.add(stream);
+  stream.on('error', (error: Error) => {
+    if (!failures.has(stream)) failures.set(stream, toFailure(error));
   });
+}
+
+function toFailure(error: Error): Error {
+  return (error as NodeJS.ErrnoException).code === 'EPIPE' ? new OutputClosedError() : error;
 }
 
 export interface OutputStreams {
@@ -35,6 +39,8 @@ export class Output {
   readonly #shown: boolean;
   readonly #remarked: boolean;
   #pending = '';
+  /** What the command exits with where the reader of its answer has gone before it was written. */
+  verdict = 0;
 
   constructor(streams: OutputStreams, options: { readonly json: boolean; readonly colours: boolean }) {
     this.#streams = streams;
@@ -43,6 +49,7 @@ export class Output {
     this.#shown = streams.stdout.isTTY === true;
     this.#remarked = streams.stderr.isTTY === true;
     watch(streams.stdout);
+    watch(streams.stderr);
   }
 
   get isTerminal(): boolean {
@@ -64,7 +71,7 @@ export class Output {
     return this.#streams.stderr.isTTY === true && !this.json ? this.#streams.stderr : undefined;
   }
 
-  /** A line of the answer. Waits where the reader is slow; throws `OutputClosedError` where it has gone. */
+  /** A line of the answer. Waits where the reader is slow; throws `OutputClosedError` where it has gone, the system's error where there is no room. */
   async line(text: string): Promise<void> {
     this.#pending += `${this.#shown ? harmless(text) : text}\n`;
     if (this.#pending.length >= FLUSH_AT) await this.flush();
@@ -100,21 +107,14 @@ export class Output {
   }
 
   async #write(chunk: string | Uint8Array): Promise<void> {
-    if (closedStreams.has(this.#streams.stdout)) throw new OutputClosedError();
     const { stdout } = this.#streams;
-    if (stdout.write(chunk)) return;
+    const failure = failures.get(stdout);
+    if (failure !== undefined) throw failure;
     await new Promise<void>((resolve, reject) => {
-      const done = () => {
-        stdout.off('drain', done);
-        stdout.off('error', failed);
-        resolve();
-      };
-      const failed = () => {
-        stdout.off('drain', done);
-        reject(new OutputClosedError());
-      };
-      stdout.once('drain', done);
-      stdout.once('error', failed);
+      stdout.write(chunk, (error) => {
+        if (error === null || error === undefined) resolve();
+        else reject(failures.get(stdout) ?? toFailure(error));
+      });
     });
   }
 }

@@ -24,6 +24,7 @@ export const salvageCommand: Command = {
       signal,
       onProgress: ({ entries, transactions }) => progress.show(entries + transactions, undefined, entries, 'entries'),
     }).finally(() => progress.end());
+    out.verdict = report.lost.length === 0 ? EXIT_DONE : EXIT_DAMAGE;
     if (out.json) {
       await out.line(JSON.stringify(report));
       return report.lost.length === 0 ? EXIT_DONE : EXIT_DAMAGE;

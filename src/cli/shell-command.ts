@@ -13,7 +13,7 @@ import {
   UsageError,
 } from './command.ts';
 import { completeWord, takesFolder } from './complete.ts';
-import { readLines } from './lines.ts';
+import { readLines, untilAborted } from './lines.ts';
 import { holding } from './open.ts';
 import { ShellHistory } from './shell-history.ts';
 import { quoteWord, splitWords } from './shell-words.ts';
@@ -102,7 +102,7 @@ class Shell {
   async readAll(): Promise<number> {
     let failed = EXIT_DONE;
     let text = '';
-    for await (const lines of readLines(this.#call.input)) {
+    for await (const lines of readLines(untilAborted(this.#call.input, this.#call.signal))) {
       for (const line of lines) {
         text = text === '' ? line.text : `${text}\n${line.text}`;
         if (splitWords(text).open) {
