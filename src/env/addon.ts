@@ -52,13 +52,27 @@ let loaded: NativeAddon | undefined;
 let tried = false;
 let failure: unknown;
 
-/** The native module, or undefined where there is none for this platform. Loaded once per thread. */
+/**
+ * The native module, or undefined where there is none for this platform. Loaded once per thread; asked for again where the process
+ * was only out of descriptors or memory.
+ */
 export function loadAddon(): NativeAddon | undefined {
   if (!tried) {
-    tried = true;
-    loaded = firstThatLoads(candidates());
+    const paths = candidates();
+    loaded = firstThatLoads(paths);
+    tried = loaded !== undefined || !paths.some(isShortOfMeans);
   }
   return loaded;
+}
+
+/** Whether the file can not even be opened for now. */
+function isShortOfMeans(path: string): boolean {
+  try {
+    fs.closeSync(fs.openSync(path, 'r'));
+    return false;
+  } catch (error) {
+    return ['EMFILE', 'ENFILE', 'ENOMEM'].includes(String((error as NodeJS.ErrnoException).code));
+  }
 }
 
 /** Why the last candidate that was there did not load; for the message of `NativeMissingError`. */

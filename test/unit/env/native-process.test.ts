@@ -86,3 +86,20 @@ test('switched off, or named wrongly, the module is missing with a message that 
 test.skipIf(!native)('a binary is taken from where the environment says', () => {
   expect(inProcess(TRY, { SOP_NATIVE: '' })).toBe('false');
 });
+
+// Out of descriptors at its first opening, a process was told for good that there is no native module.
+test.skipIf(!native || process.platform !== 'linux')(
+  'a module that no descriptor was left for is looked for again',
+  () => {
+    const program = `
+    import fs from 'node:fs';
+    const { hasNativeModule } = await import(${JSON.stringify(new URL('node-env.ts', HOME).href)});
+    const taken = [];
+    try { for (;;) taken.push(fs.openSync('/dev/null', 'r')); } catch {}
+    const before = hasNativeModule();
+    for (const one of taken) fs.closeSync(one);
+    console.log(before, hasNativeModule());`;
+    const script = 'ulimit -n 256; exec "$0" --no-warnings --input-type=module -e "$1"';
+    expect(execFileSync('sh', ['-c', script, process.execPath, program], { encoding: 'utf8' })).toBe('false true\n');
+  },
+);
