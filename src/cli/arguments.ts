@@ -55,6 +55,11 @@ export const SHAPE_OPTIONS: Readonly<Record<string, OptionConfig>> = {
   'ride-on': { type: 'string', value: 'fields', help: 'fields that travel with the key and do not sort' },
   values: { type: 'string', value: 'where', help: "'inline' (the default) or 'separate'" },
   raw: { type: 'boolean', help: 'values are bytes' },
+  define: {
+    type: 'string',
+    value: 'json',
+    help: 'what defineStore takes, as {"unique":false}, for what the others can not say',
+  },
 };
 
 /** Typed JSON, or the text itself where it is none. */
@@ -140,7 +145,7 @@ export function readFile(path: string): Uint8Array {
 
 /** A definition from the options --key, --ride-on, --values and --raw. */
 export function readShape(name: string, options: OptionValues): StoreDefinition<AnyKey, unknown, string> {
-  const shape: Record<string, unknown> = {};
+  const shape: Record<string, unknown> = { ...readDefinition(textOption(options, 'define')) };
   const key = textOption(options, 'key');
   if (key !== undefined && key !== '') shape.key = key.split(',').map(readKeyField);
   const rideOn = textOption(options, 'ride-on');
@@ -149,6 +154,18 @@ export function readShape(name: string, options: OptionValues): StoreDefinition<
   if (values !== undefined) shape.values = values;
   if (flagOption(options, 'raw')) shape.raw = true;
   return defineAny(name, shape);
+}
+
+function readDefinition(text: string | undefined): object {
+  if (text === undefined) return {};
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`--define takes JSON: ${(error as Error).message}`);
+  }
+  if (typeof found === 'object' && found !== null && !Array.isArray(found)) return found;
+  throw new UsageError('--define takes a JSON object');
 }
 
 function readKeyField(text: string): { field: string; order: string } {

@@ -1,5 +1,6 @@
 /** One store as CSV: the fields of its keys, then those of its values, in one snapshot. */
 import type { Entry, StoreInfo, Transaction } from '../index.ts';
+import { shapeOf } from './arguments.ts';
 import { flagOption, type Invocation, type OptionConfig, textOption, UsageError } from './command.ts';
 import { csvLine, isCsvPath, readDelimiter } from './csv.ts';
 import { type ColumnType, joinTypes, jsonCell, writeCell } from './csv-types.ts';
@@ -35,6 +36,8 @@ interface ExportColumn {
   /** Under which the cells are read back; undefined while all are empty. */
   type: ColumnType | undefined;
   readonly take: (key: unknown, value: unknown) => unknown;
+  /** `undefined` is a value, and no field left out. */
+  readonly isWhole?: boolean;
 }
 
 export interface LineSink {
@@ -79,6 +82,8 @@ export async function writeCsv(call: Invocation, tx: Transaction, info: StoreInf
     progress.end();
     call.out.note(`${formatCount(written)} records exported in ${formatDuration(progress.elapsedMs)}`);
     call.out.note(`to read them back: ${importCommandFor(info, all)}`);
+    for (const loss of columns.losses()) call.out.note(`not the same when read back: ${loss}; NDJSON keeps them`);
+    tellOfIndexes(call, [info]);
     return true;
   } finally {
     progress.end();
@@ -92,15 +97,20 @@ function pagesOf(tx: Transaction, info: StoreInfo): AsyncIterable<Entry<unknown,
 
 function cellOf(column: ExportColumn, key: unknown, value: unknown): string | undefined {
   const found = column.take(key, value);
-  if (column.type === 'json' && found !== undefined && found !== null) return jsonCell(found);
+  const isThere = found !== null && (found !== undefined || column.isWhole === true);
+  if (column.type === 'json' && isThere) return jsonCell(found);
   return writeCell(found).text;
 }
 
-/** The columns that are needed for all entries, and their types. */
+/**
+ * The columns that are needed for all entries, and their types. Values are one column `value` where some are no records, or are
+ * records of that one field: `sop import` takes a lone column of that name for the whole value.
+ */
 class Columns {
   readonly #keys: ExportColumn[];
   readonly #values = new Map<string, ExportColumn>();
-  #whole: ExportColumn | undefined;
+  readonly #whole: ExportColumn;
+  #areRecords = true;
 
   constructor(info: StoreInfo) {
     const names = info.key === undefined ? undefined : [...info.key.map(({ field }) => field), ...info.rideOn];
@@ -108,27 +118,23 @@ class Columns {
       names === undefined
         ? [{ name: 'key', type: undefined, take: (key) => key }]
         : names.map((name) => ({ name, type: undefined, take: (key) => (key as Record<string, unknown>)[name] }));
+    this.#whole = { name: this.#free('value'), type: undefined, take: (_, value) => value, isWhole: true };
   }
 
   note(key: unknown, value: unknown): void {
     for (const column of this.#keys) noteType(column, key, value);
     if (!isRecord(value)) {
-      this.#whole ??= {
-        name: this.#free('value'),
-        type: undefined,
-        take: (_, whole) => (isRecord(whole) ? undefined : whole),
-      };
-      noteType(this.#whole, key, value);
+      this.#areRecords = false;
+      if (value === undefined) this.#whole.type = joinTypes(this.#whole.type, 'json');
+      else noteType(this.#whole, key, value);
       return;
     }
+    this.#whole.type = joinTypes(this.#whole.type, 'json');
     for (const name of Object.keys(value)) {
       let column = this.#values.get(name);
       if (column === undefined) {
-        column = {
-          name: this.#free(name),
-          type: undefined,
-          take: (_, whole) => (isRecord(whole) ? whole[name] : undefined),
-        };
+        const take = (_: unknown, whole: unknown) => (whole as Record<string, unknown>)[name];
+        column = { name: this.#free(name), type: undefined, take };
         this.#values.set(name, column);
         if (this.#values.size > MAX_COLUMNS)
           throw new UsageError(`values have more than ${MAX_COLUMNS} fields; NDJSON takes them`);
@@ -138,7 +144,19 @@ class Columns {
   }
 
   all(): ExportColumn[] {
-    return [...this.#keys, ...(this.#whole === undefined ? [] : [this.#whole]), ...this.#values.values()];
+    return [...this.#keys, ...(this.#isWhole() ? [this.#whole] : this.#values.values())];
+  }
+
+  /** What the suggested command makes something else of. */
+  losses(): string[] {
+    const renamed = [...(this.#isWhole() ? [['value', this.#whole] as const] : this.#values)].filter(
+      ([name, column]) => column.name !== name,
+    );
+    return renamed.map(([name, column]) => `'${name}' of the values comes back as field '${column.name}'`);
+  }
+
+  #isWhole(): boolean {
+    return !this.#areRecords || (this.#values.size === 1 && this.#values.has('value'));
   }
 
   /** A name that no key field has. */
@@ -156,14 +174,47 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function importCommandFor(info: StoreInfo, columns: readonly ExportColumn[]): string {
-  const key = info.key?.map(({ field, order }) => (order === 'desc' ? `${field}:desc` : field)).join(',');
-  const types = columns.filter(({ type }) => type !== undefined).map(({ name, type }) => `${name}:${type}`);
+  const types = typesFor(columns);
   return [
     `sop import <folder> <file> --csv --store ${quoted(info.name)}`,
+    shapeFor(info),
+    types === '' ? '' : ` --types ${quoted(types)}`,
+  ].join('');
+}
+
+/** In lists, names with commas, colons or blanks around them would be others. */
+const UNLISTED = /[,:]|^\s|\s$|^$/;
+
+/** The options for the store's definition: `--define` where the shorter ones can not say it. */
+function shapeFor(info: StoreInfo): string {
+  const fields = [...(info.key ?? []).map(({ field }) => field), ...info.rideOn];
+  const isPlain = info.unique && info.counter === undefined && info.counters === undefined;
+  const isListed = !fields.some((name) => UNLISTED.test(name));
+  if (!isPlain || !isListed || (info.key === undefined && info.order === 'desc')) {
+    return ` --define ${quoted(JSON.stringify(shapeOf(info)))}`;
+  }
+  const key = info.key?.map(({ field, order }) => (order === 'desc' ? `${field}:desc` : field)).join(',');
+  return [
     key === undefined ? '' : ` --key ${quoted(key)}`,
     info.rideOn.length === 0 ? '' : ` --ride-on ${quoted(info.rideOn.join(','))}`,
-    types.length === 0 ? '' : ` --types ${quoted(types.join(','))}`,
+    info.values === 'separate' ? ' --values separate' : '',
+    info.raw ? ' --raw' : '',
   ].join('');
+}
+
+function typesFor(columns: readonly ExportColumn[]): string {
+  if (columns.some(({ name }) => UNLISTED.test(name))) {
+    return JSON.stringify(Object.fromEntries(columns.map(({ name, type }) => [name, type ?? 'text'])));
+  }
+  const typed = columns.filter(({ type }) => type !== undefined);
+  return typed.map(({ name, type }) => `${name}:${type}`).join(',');
+}
+
+/** Indexes are the program's: an export does not hold them. */
+export function tellOfIndexes(call: Invocation, stores: readonly StoreInfo[]): void {
+  const names = stores.filter(({ indexes }) => indexes !== undefined && indexes.length > 0).map(({ name }) => name);
+  if (names.length > 0)
+    call.out.note(`indexes are not exported (of ${names.join(', ')}); programs that define them add them again`);
 }
 
 /** As a shell takes it. */

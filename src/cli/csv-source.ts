@@ -62,7 +62,8 @@ export class CsvSource {
   /** `UsageError` names line and column of a cell that is none of its column's type. */
   toRecord(row: CsvRow): Record<string, unknown> {
     const { columns } = this.state as CsvState;
-    const { cells } = row;
+    // A row of one empty cell is written as a delimiter, since an empty line is no row.
+    const cells = isLoneEmpty(row.cells, columns.length) ? [undefined] : row.cells;
     if (cells.length !== columns.length) {
       throw new UsageError(
         `line ${row.firstLine} has ${cells.length} cells, but there are ${columns.length} columns${this.#delimiterHint(cells.length)}`,
@@ -121,12 +122,17 @@ export class CsvSource {
         characters += row.characters;
       }
     }
-    const names = this.#names ?? sample.shift()?.cells.map((cell) => cell?.trim());
+    const names = this.#names ?? sample.shift()?.cells.map((cell) => this.#nameIn(cell));
     if (names === undefined) return;
     // What an earlier run guessed holds on, so that one column has one type.
     if (this.state === undefined)
       this.state = { delimiter: this.#found, columns: this.#decide(names, sample.slice(0, SAMPLE_ROWS)) };
     yield sample;
+  }
+
+  /** Blanks around a name count only where --types names it with them. */
+  #nameIn(cell: string | undefined): string | undefined {
+    return cell === undefined || this.#types.has(cell) ? cell : cell.trim();
   }
 
   #decide(names: readonly (string | undefined)[], sample: readonly CsvRow[]): Column[] {
@@ -148,4 +154,8 @@ export class CsvSource {
     const type = this.#types.get(name) ?? this.#types.get('*');
     return type === undefined ? otherwise() : { name, type, guessed: false };
   }
+}
+
+function isLoneEmpty(cells: CsvRow['cells'], columnCount: number): boolean {
+  return columnCount === 1 && cells.length === 2 && cells[0] === undefined && cells[1] === undefined;
 }

@@ -79,7 +79,7 @@ export function readCell(cell: string | undefined, column: Column, index: number
   if (cell === undefined || (cell === '' && column.type !== 'text')) return null;
   const reader = READERS[column.type];
   const value = reader.read(cell);
-  if (value !== undefined) return value;
+  if (value !== undefined || (column.type === 'json' && cell === UNDEFINED_CELL)) return value;
   const shown = JSON.stringify(cell.length > 40 ? `${cell.slice(0, 40)}...` : cell);
   const remedy = column.guessed ? ` as the first rows were; --types ${column.name}:text takes anything` : '';
   throw new UsageError(
@@ -111,9 +111,27 @@ export function guessType(rows: readonly CsvRow[], index: number): ColumnType {
   return seen ? ((left[0] as readonly [ColumnType, unknown])[0] as ColumnType) : 'text';
 }
 
+/** `{"a,b":"number"}`: for names that a list can not hold. */
+function readTypesInJson(text: string): ReadonlyMap<string, ColumnType> {
+  let found: object;
+  try {
+    found = JSON.parse(text) as object;
+  } catch (error) {
+    throw new UsageError(`--types takes name:type,... or JSON: ${(error as Error).message}`);
+  }
+  const types = new Map<string, ColumnType>();
+  for (const [name, type] of Object.entries(found)) {
+    if (!COLUMN_TYPES.includes(type))
+      throw new UsageError(`'${type}' is no type; there are ${COLUMN_TYPES.join(', ')}`);
+    types.set(name, type);
+  }
+  return types;
+}
+
 /** `id:number,day:date`; `*` stands for all columns that are not named. */
 export function readTypes(text: string | undefined): ReadonlyMap<string, ColumnType> {
   const types = new Map<string, ColumnType>();
+  if (text?.startsWith('{') === true) return readTypesInJson(text);
   for (const part of text === undefined || text === '' ? [] : text.split(',')) {
     const colon = part.lastIndexOf(':');
     const type = part.slice(colon + 1).trim() as ColumnType;
@@ -156,6 +174,8 @@ export function writeCell(value: unknown): {
 export function jsonCell(value: unknown): string {
   return stringifyTypedJson(value).replaceAll('\ufffd', '\\ufffd');
 }
+
+const UNDEFINED_CELL = jsonCell(undefined);
 
 /** A type for cells of both types; undefined where there is none under which all would be read back. */
 export function joinTypes(a: ColumnType | undefined, b: ColumnType | undefined): ColumnType | undefined {

@@ -23,7 +23,7 @@ import {
   textOption,
   UsageError,
 } from './command.ts';
-import { CSV_EXPORT_OPTIONS, wantsCsv, writeCsv } from './csv-export.ts';
+import { CSV_EXPORT_OPTIONS, tellOfIndexes, wantsCsv, writeCsv } from './csv-export.ts';
 import { definitionLine } from './import-command.ts';
 import { readLines } from './lines.ts';
 import { mustDescribe, reading } from './open.ts';
@@ -39,7 +39,7 @@ export const exportCommand: Command = {
   summary: 'write stores as NDJSON or CSV, for sop import',
   usage: '<folder> [<store>...]',
   details:
-    'All stores where none is named, as of one snapshot. Typed JSON: nothing is lost on the way. CSV holds one store: the ' +
+    'All stores where none is named, as of one snapshot. Typed JSON: no key, value or definition is lost on the way; indexes stay behind, since programs define them. CSV holds one store: the ' +
     'fields of the key, then those of the values; nested values are typed JSON in their cells. How to read it back with the ' +
     'same types is said at the end.',
   options: {
@@ -118,6 +118,7 @@ async function writeStores(
   }
   const { elapsedMs } = progress;
   call.out.note(`${formatCount(written - began)} records exported in ${formatDuration(elapsedMs)}`);
+  tellOfIndexes(call, stores);
   return true;
 }
 
@@ -142,7 +143,7 @@ async function findEnd(path: string): Promise<ExportEnd | undefined> {
     for (const { text, end } of lines) {
       // A line without its end mark may be half of one.
       if (end === size && !endsWithMark(path, size)) break;
-      const json = JSON.parse(text) as { sop?: unknown; store?: { name: string } };
+      const json = parseLine(text, path);
       position = end;
       if (json.sop === undefined) {
         lastKey = text;
@@ -156,6 +157,16 @@ async function findEnd(path: string): Promise<ExportEnd | undefined> {
   const key =
     lastKey === undefined ? undefined : (fromTypedJson((JSON.parse(lastKey) as { key: unknown }).key) as AnyKey);
   return { position, store, key };
+}
+
+function parseLine(text: string, path: string): { readonly sop?: unknown; readonly store?: { readonly name: string } } {
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === 'object' && json !== null && ('sop' in json || 'key' in json)) return json as object;
+  } catch {
+    // As below.
+  }
+  throw new UsageError(`${path} is no export of sop: --resume can not go on with it`);
 }
 
 function endsWithMark(path: string, size: number): boolean {

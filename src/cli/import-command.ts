@@ -13,7 +13,7 @@ import {
   type StoreInfo,
   type Transaction,
 } from '../index.ts';
-import { defineAgain, defineAny, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
+import { defineAgain, defineAny, definedBefore, readShape, SHAPE_OPTIONS, shapeOf } from './arguments.ts';
 import {
   type Command,
   EXIT_DONE,
@@ -142,6 +142,7 @@ class Import {
     if (before.records > 0 && isMore) {
       out.note(`going on behind record ${formatCount(before.records)}, line ${formatCount(before.line)}`);
     }
+    const entriesBefore = await this.#countEntries();
     const progress = new Progress(out, 'importing', before.position);
     try {
       await this.#read(progress, before);
@@ -155,6 +156,8 @@ class Import {
     const imported = this.#state.records - before.records;
     const interrupted = this.#call.signal.aborted;
     await this.#tell(imported, interrupted, progress.elapsedMs);
+    const replaced = entriesBefore + imported - (await this.#countEntries());
+    if (replaced > 0) out.note(`${formatCount(replaced)} of them took the place of others with the same key`);
     return interrupted ? EXIT_INTERRUPTED : EXIT_DONE;
   }
 
@@ -240,6 +243,8 @@ class Import {
   #takeLine(tx: Transaction, line: Line): number {
     if (line.text.trim() === '') return 0;
     try {
+      if (line.isBroken === true)
+        throw new UsageError('this is not UTF-8; convert the file first, as with iconv -f latin1 -t utf-8');
       const json = parseObject(line.text);
       const definition = definitionIn(json);
       if (definition !== undefined) {
@@ -287,12 +292,23 @@ class Import {
       if (!(error instanceof SopError) || error.code !== 'STORE_NOT_FOUND') throw error;
       exists = false;
     }
-    if (!exists || textOption(options, 'key') !== undefined) defineAgain(tx, readShape(name, options));
+    if (!exists || ['key', 'define'].some((option) => textOption(options, option) !== undefined))
+      defineAgain(tx, readShape(name, options));
     return this.#existing(tx, name);
   }
 
   #existing(tx: Transaction, name: string): Target {
     return { name, info: tx.describe(name) };
+  }
+
+  /** Of the store that the rows of a CSV file go to; 0 where there is none yet. */
+  #countEntries(): Promise<number> {
+    const name = textOption(this.#call.options, 'store');
+    if (this.#csv === undefined || name === undefined) return Promise.resolve(0);
+    return this.#db.read(async (tx) => {
+      if (definedBefore(tx, name) === undefined) return 0;
+      return tx.describe(name).unique ? tx.store(name).count() : tx.bag(name).count();
+    });
   }
 
   /** An error came: what is in all the same. */

@@ -1,4 +1,5 @@
 /** Lines of a file or stream with the byte position behind each, so that reading can go on there another time. */
+import { isUtf8 } from 'node:buffer';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -12,6 +13,8 @@ export interface Line {
   readonly end: number;
   /** Counted from one. */
   readonly number: number;
+  /** Its bytes are no UTF-8: what they stand for is lost in `text`. */
+  readonly isBroken?: boolean;
 }
 
 /** Longest line that is taken: what is longer is no NDJSON. */
@@ -37,7 +40,7 @@ export async function* readLines(
       const piece = bytes.subarray(from, at);
       const whole = parts.length === 0 ? piece : Buffer.concat([...parts, piece]);
       end += whole.length + 1;
-      lines.push({ text: whole.toString('utf8'), end, number: number++ });
+      lines.push(toLine(whole, end, number++));
       parts = [];
       partBytes = 0;
       from = at + 1;
@@ -47,7 +50,14 @@ export async function* readLines(
     if (partBytes > MAX_LINE_BYTES) throw new UsageError(`line ${number} is longer than ${MAX_LINE_BYTES} bytes`);
     if (lines.length > 0) yield lines;
   }
-  if (partBytes > 0) yield [{ text: Buffer.concat(parts).toString('utf8'), end: end + partBytes, number }];
+  if (partBytes > 0) yield [toLine(Buffer.concat(parts), end + partBytes, number)];
+}
+
+function toLine(bytes: Buffer, end: number, number: number): Line {
+  const text = bytes.toString('utf8');
+  // That character may also be written there.
+  const isBroken = text.includes('\ufffd') && !isUtf8(bytes);
+  return isBroken ? { text, end, number, isBroken } : { text, end, number };
 }
 
 /**
