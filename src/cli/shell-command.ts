@@ -312,10 +312,21 @@ class LineQueue {
 
 /** The database as verbs see it while a transaction is open: their reads and writes are part of it. */
 function within(db: Database, transaction: Transaction): Database {
-  const run = async <T>(fn: (tx: Transaction) => T | Promise<T>): Promise<T> => fn(transaction);
+  const read = async <T>(fn: (tx: Transaction) => T | Promise<T>): Promise<T> => fn(transaction);
+  // What a command did before it failed is no part of it, as outside of a transaction.
+  const write = async <T>(fn: (tx: Transaction) => T | Promise<T>): Promise<T> => {
+    const before = transaction.savepoint();
+    try {
+      return await fn(transaction);
+    } catch (error) {
+      transaction.rollbackTo(before);
+      throw error;
+    }
+  };
   return new Proxy(db, {
     get(target, name) {
-      if (name === 'read' || name === 'write') return run;
+      if (name === 'read') return read;
+      if (name === 'write') return write;
       const found: unknown = Reflect.get(target, name, target);
       return typeof found === 'function' ? found.bind(target) : found;
     },
