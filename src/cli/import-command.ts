@@ -157,7 +157,8 @@ class Import {
     const interrupted = this.#call.signal.aborted;
     await this.#tell(imported, interrupted, progress.elapsedMs);
     const replaced = entriesBefore + imported - (await this.#countEntries());
-    if (replaced > 0) out.note(`${formatCount(replaced)} of them took the place of others with the same key`);
+    if (this.#csv !== undefined && replaced > 0)
+      out.note(`${formatCount(replaced)} of them took the place of others with the same key`);
     return interrupted ? EXIT_INTERRUPTED : EXIT_DONE;
   }
 

@@ -132,6 +132,10 @@ describe.skipIf(process.platform === 'win32')('the command that an export sugges
     writeFileSync(file, 'key,n\na,1\na,2\nb,3\n');
     const { err } = await sop(['import', newDatabase(), file, '--store', 'items']);
     expect(err).toMatch(/3 records imported/);
+    const lines = path('records.ndjson');
+    writeFileSync(lines, '{"id":1}\n{"id":2}\n');
+    const told = await sop(['import', newDatabase(), lines, '--store', 'items', '--id', 'id']);
+    expect(told.err).not.toMatch(/took the place/);
     expect(err).toMatch(/1 of them took the place of others with the same key/);
   });
 });
