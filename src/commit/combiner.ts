@@ -11,6 +11,7 @@
  *  6. Who has to wait for somebody else's end (blockers.ts) is held out of the queue for a bounded time, and looked at
  *     again, from the beginning, whenever one of these ends.
  *  7. Room in the log is seen to before a request is accepted: a full disk refuses who needs more, and nobody beside.
+ *  8. A request is given to a batch once, or refused once, whatever its end makes others do.
  *
  * Group commit: while a batch is being synced, requests gather; the next batch takes them all. A lone small request is
  * written and synced on the calling thread, since a thread hop costs as much as a fifth of a sync.
@@ -117,7 +118,7 @@ export class Combiner {
     this.#host = host;
     const refuse = (request: CommitRequest, error: unknown): void => {
       host.noteConflict(request, error);
-      request.failed(error);
+      fail(request, error);
       this.#wake();
     };
     const goOn = (request: CommitRequest): void => {
@@ -139,7 +140,7 @@ export class Combiner {
   /** Takes a request; `lone` says that nobody else is about to commit, so that there is nothing to wait for. */
   submit(request: CommitRequest, lone: boolean): void {
     if (this.#stopped !== undefined) {
-      request.failed(this.#stopped);
+      fail(request, this.#stopped);
       return;
     }
     this.#enqueue(request);
@@ -190,7 +191,8 @@ export class Combiner {
     return new Promise((committed, failed) => {
       const byteLength = payload.length + 64;
       const nothing = { reads: undefined, claim: undefined, sections: [], runs: [], snapshot: 0 };
-      this.submit({ ...nothing, kind, idWriter, idCounter, payload, byteLength, committed, failed }, false);
+      const request = { ...nothing, kind, idWriter, idCounter, payload, byteLength, isTaken: false, committed, failed };
+      this.submit(request, false);
     });
   }
 
@@ -202,7 +204,7 @@ export class Combiner {
   /** Room in a table cannot be made: what waits for it is refused, later requests may try again. */
   refuseWaiting(error: unknown): void {
     if (this.#queue.every((request) => this.#fitsTable(request))) return;
-    for (const request of this.#queue.splice(0)) request.failed(error);
+    for (const request of this.#queue.splice(0)) fail(request, error);
     this.#wake();
   }
 
@@ -228,7 +230,7 @@ export class Combiner {
     this.#stopped ??= error;
     // Who fails may have claimed something, and lets others go on: until nobody is left.
     while (this.#queue.length > 0 || this.#held.size > 0) {
-      for (const request of [...this.#queue.splice(0), ...this.#held.release()]) request.failed(this.#stopped);
+      for (const request of [...this.#queue.splice(0), ...this.#held.release()]) fail(request, this.#stopped);
     }
     this.#wake();
   }
@@ -324,11 +326,13 @@ export class Combiner {
       if (taken > 0 && !this.#fitsTable(request)) break;
       taken++;
       last = request;
+      if (request.isTaken) continue;
       const block = host.blockers.isActive ? host.blockers.find(request, this.#held.hasWaited(request)) : undefined;
       if (block !== undefined) {
         this.#held.hold(request, block);
         continue;
       }
+      request.isTaken = true;
       const start = batch.byteLength;
       const number = batch.firstNumber + batch.count;
       const refusal = this.#refusal(request) ?? this.#write(batch, request, onCaller);
@@ -520,12 +524,21 @@ export class Combiner {
       'the database can no longer write: an append failed and recovery failed too; reads go on, reopen to write',
       { cause: error },
     );
+    // First: who hears of it may come with more, which is not to be tried any more.
+    this.#stopped ??= failure;
     for (const request of this.#unsettled.splice(0)) {
       request.failed(isAboutTransaction(request.kind) ? outcomeUnknown(request, cause) : failure);
     }
     this.#answerNotIn();
     this.stop(failure);
   }
+}
+
+/** Refuses a request that waits. */
+function fail(request: CommitRequest, error: unknown): void {
+  if (request.isTaken) return;
+  request.isTaken = true;
+  request.failed(error);
 }
 
 function outcomeUnknown({ idWriter, idCounter }: CommitRequest, cause: unknown): OutcomeUnknownError {

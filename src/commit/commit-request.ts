@@ -42,6 +42,8 @@ export interface CommitRequest {
   readonly payload: Uint8Array | undefined;
   /** Bytes this request adds to the log and the memory table, roughly. */
   readonly byteLength: number;
+  /** For the combiner: it was given to a batch, or has been refused. Neither happens twice. */
+  isTaken: boolean;
   /** Called once, after the batch is durable. */
   committed(number: number): void;
   /** Called once: refused (nothing happened), or unknown (`OutcomeUnknownError`). */

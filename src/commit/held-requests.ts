@@ -62,7 +62,9 @@ export class HeldRequests {
 
   /** Nobody waits any longer: each ends as if its time were up. */
   refuse(): void {
-    for (const [request, { timer, refusal }] of [...this.#held]) {
+    for (const request of this.#held.keys()) this.#deadlines.set(request, 0);
+    // The map itself and no copy: the end of one may let others go on (`release`), which are not held any more then.
+    for (const [request, { timer, refusal }] of this.#held) {
       timer.cancel();
       this.#end(request, refusal);
     }

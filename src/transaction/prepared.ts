@@ -146,6 +146,7 @@ export class PreparedTransactions {
           runs,
           payload: encodeDecision({ writer, counter, isCommit }),
           byteLength,
+          isTaken: false,
           committed,
           failed,
         },

@@ -683,7 +683,14 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      let closes: (done: Promise<void>) => void = () => {};
+      // First: who hears of a transaction's end may try to begin another one, or to close once more.
+      this.#closing = new Promise((resolve) => {
+        closes = resolve;
+      });
+      closes(this.#close());
+    }
     return this.#closing;
   }
 

@@ -462,6 +462,7 @@ export class Transaction implements EngineTransaction {
       runs,
       payload,
       byteLength: byteLength + (payload?.length ?? 0),
+      isTaken: false,
       committed,
       failed,
     };

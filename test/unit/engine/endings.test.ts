@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   ClosedError,
+  ConflictError,
   DatabaseFailedError,
   OutcomeUnknownError,
   SnapshotTooOldError,
@@ -131,6 +132,63 @@ describe('closing a database', () => {
     engine = await openSmall(env);
     expect(getText(engine.begin('read'), 'small')).toBe('1');
     await engine.close();
+  });
+
+  /**
+   * A prepared transaction holds back one that has claimed what it reads, whose refusal ends its claim and so lets go those held
+   * back by that. Closing went through a copy of who was held: it dealt with them twice, which committed them twice or was an
+   * uncaught error that left the lock behind.
+   */
+  it.each([
+    ['the claim', 'claimed', 'committed'],
+    ['the prepared transaction', 'prepared', 'refused'],
+  ])('ends those that are held back once each, also where one waits for the next: by %s', async (_, key, expected) => {
+    const env = memoryEnv();
+    let engine = await openSmall(env);
+    await write(engine, (tx) => put(tx, 'claimed', '0'));
+    const prepared = engine.begin('write');
+    put(prepared, 'prepared', '1');
+    await prepared.prepare();
+    const lost = engine.begin('write');
+    getText(lost, 'claimed');
+    lost.rollback();
+    const claimant = engine.begin('write', { claim: await engine.claim(lost) });
+    put(claimant, 'prepared', '2');
+    const other = engine.begin('write');
+    put(other, key, '3');
+    const ends = Promise.allSettled([claimant.commit(), other.commit()]);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const begunMs = performance.now();
+    await within(2000, 'the end', engine.close());
+    expect(performance.now() - begunMs).toBeLessThan(150);
+    const [first, second] = await ends;
+    expect(first.status === 'rejected' && first.reason).toBeInstanceOf(ConflictError);
+    if (expected === 'refused') expect(second.status === 'rejected' && second.reason).toBeInstanceOf(ConflictError);
+    engine = await openSmall(env);
+    const { snapshot } = engine.begin('read');
+    // The first two numbers are those of the write and of what was prepared.
+    expect(snapshot).toBe(expected === 'committed' ? 3 : 2);
+    if (expected === 'committed') expect(second).toEqual({ status: 'fulfilled', value: snapshot });
+    await engine.close();
+  });
+
+  it('takes no new transaction from who hears that his has ended, and is harmless to be called again by him', async () => {
+    const engine = await openSmall();
+    const tx = engine.begin('write');
+    let again: unknown;
+    let closed: Promise<void> | undefined;
+    tx.onRollback(() => {
+      closed = engine.close();
+      try {
+        engine.begin('write');
+      } catch (error) {
+        again = error;
+      }
+    });
+    const closing = engine.close();
+    expect(again).toBeInstanceOf(ClosedError);
+    expect(closed).toBe(closing);
+    await within(2000, 'the end', closing);
   });
 
   it('tells who waits for a checkpoint that it will not be', async () => {
