@@ -137,6 +137,11 @@ export class Combiner {
     return this.#stopped !== undefined;
   }
 
+  /** Whether the fate of what was accepted is still being found out: see `landed`. */
+  get isSettling(): boolean {
+    return this.#recovering || this.#inFlight > 0;
+  }
+
   /** Takes a request; `lone` says that nobody else is about to commit, so that there is nothing to wait for. */
   submit(request: CommitRequest, lone: boolean): void {
     if (this.#stopped !== undefined) {

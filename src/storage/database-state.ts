@@ -112,7 +112,7 @@ export class DatabaseState {
     const table = this.#options.pool.acquire(root.covered);
     this.views.replace(new View(isSameRoot ? before.root : makeRoot(root, new Map()), [table]));
     this.durable = root.covered;
-    this.prepared.reset(root.covered);
+    const restorePrepared = this.prepared.reset(root.covered);
     const found = new Map<number, number>();
     try {
       this.replay(log, (cursor) => {
@@ -120,6 +120,7 @@ export class DatabaseState {
       });
     } catch (error) {
       // Reads go on with what was durable before.
+      restorePrepared();
       this.views.replace(before);
       this.durable = durable;
       this.#tablesChanged();

@@ -169,6 +169,12 @@ export class PreparedSet {
     return this.#undecided;
   }
 
+  /** Those that waited for a decision when `number` was the newest, in the order of their numbers. */
+  undecidedAt(number: number): PreparedTransaction[] {
+    const found = [...this.#all.values()].filter((one) => one.isUndecidedAt(number));
+    return found.sort((a, b) => a.number - b.number);
+  }
+
   get isEmpty(): boolean {
     return this.#all.size === 0;
   }
@@ -266,8 +272,12 @@ export class PreparedSet {
     return past;
   }
 
-  /** As the root that covers `covered` knows it: the log after it is about to be read again. */
-  reset(covered: number): void {
+  /** As the root that covers `covered` knows it: the log after it is about to be read again. Answers what undoes that. */
+  reset(covered: number): () => void {
+    const before = [...this.#all].map(([id, one]) => {
+      const { decidedAt, committed, stored } = one;
+      return { id, one, was: { decidedAt, committed, stored } };
+    });
     this.adopted(covered);
     for (const [id, one] of this.#all) {
       if (one.number > covered) this.#all.delete(id);
@@ -275,10 +285,15 @@ export class PreparedSet {
       one.committed = false;
     }
     this.#changed();
+    return () => {
+      this.#all.clear();
+      for (const { id, one, was } of before) this.#all.set(id, Object.assign(one, was));
+      this.#changed();
+    };
   }
 
   #changed(): void {
-    this.#undecided = [...this.#all.values()].filter((one) => one.decidedAt === 0).sort((a, b) => a.number - b.number);
+    this.#undecided = this.undecidedAt(Number.POSITIVE_INFINITY);
   }
 }
 

@@ -3,6 +3,8 @@
  *
  *  1. One decision at a time of one transaction: who comes second hears what became of the first.
  *  2. Listeners of a transaction that was prepared here hear of its decision once that is durable.
+ *  3. Nobody is told of a decision that may still be taken back: what was accepted and is not durable is waited for, a recovery
+ *     under way too. After one that failed nobody here knows: then it is not guessed.
  */
 import { copyBytes } from '../base/bytes.ts';
 import {
@@ -27,7 +29,7 @@ import { openRun } from '../storage/tree-run.ts';
 import { CELL_SEPARATE } from '../codec/cell.ts';
 import { readValueSync } from '../storage/value-log.ts';
 import { TreeCursor } from '../tree/tree-cursor.ts';
-import type { PreparedInfo } from './engine-api.ts';
+import type { PreparedInfo, TransactionOutcome as PreparedFate } from './engine-api.ts';
 import type { Transaction } from './transaction.ts';
 
 export interface PreparedHost {
@@ -86,14 +88,14 @@ export class PreparedTransactions {
     this.#combiner = combiner;
   }
 
+  /** As of what is durable. */
   list(): PreparedInfo[] {
-    return this.#host.state.prepared.undecided
-      .filter((one) => one.number <= this.#host.state.durable)
-      .map((one) => ({
-        id: formatTransactionId(one.writer, one.counter),
-        preparedAt: one.number,
-        stores: one.stores(),
-      }));
+    const { prepared, durable } = this.#host.state;
+    return prepared.undecidedAt(durable).map((one) => ({
+      id: formatTransactionId(one.writer, one.counter),
+      preparedAt: one.number,
+      stores: one.stores(),
+    }));
   }
 
   /** Its holder can decide it from here on. */
@@ -101,10 +103,24 @@ export class PreparedTransactions {
     this.#here.set(transaction.id, transaction);
   }
 
-  /** Whether it waits for a decision; one that is under way is waited for. */
-  async isUndecided({ writer, counter }: TransactionId): Promise<boolean> {
-    await this.#underWay.get(formatTransactionId(writer, counter))?.done.catch(() => {});
-    return this.#host.state.prepared.get(writer, counter)?.decidedAt === 0;
+  /**
+   * What became of one that was prepared and is remembered as such; undefined for any other. `OutcomeUnknownError` where that is
+   * not known here any more.
+   */
+  async fate({ writer, counter }: TransactionId): Promise<PreparedFate | undefined> {
+    const id = formatTransactionId(writer, counter);
+    let one: PreparedTransaction | undefined;
+    for (;;) {
+      const underWay = this.#underWay.get(id);
+      one = this.#host.state.prepared.get(writer, counter);
+      if (underWay !== undefined) await underWay.done.catch(() => {});
+      else if (one !== undefined && !this.#isDurable(one) && this.#combiner?.isSettling === true) {
+        await this.#combiner.landed();
+      } else break;
+    }
+    if (one === undefined) return undefined;
+    this.#mustBeDurable(one);
+    return one.decidedAt === 0 ? 'prepared' : one.committed ? 'committed' : 'aborted';
   }
 
   /** `TransactionEndedError` where it was decided otherwise or never was prepared. */
@@ -112,13 +128,27 @@ export class PreparedTransactions {
     this.#host.mustBeUsable();
     const id = parseTransactionId(transactionId);
     if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
-    if (await this.isUndecided(id)) {
-      // Somebody else may have waited for the same.
-      const underWay = this.#underWay.get(transactionId);
-      if (underWay !== undefined) return this.decide(transactionId, isCommit);
-      return this.#decide(transactionId, id, isCommit);
-    }
+    const fate = await this.fate(id);
+    // Somebody else may have waited for the same.
+    if (this.#underWay.has(transactionId)) return this.decide(transactionId, isCommit);
+    if (fate === 'prepared') return this.#decide(transactionId, id, isCommit);
     return this.#decidedBefore(transactionId, id, isCommit);
+  }
+
+  /** Whether what is known of it can not be taken back any more. */
+  #isDurable({ number, decidedAt }: PreparedTransaction): boolean {
+    const { durable } = this.#host.state;
+    return number <= durable && decidedAt <= durable;
+  }
+
+  /** What is accepted, and neither durable nor on its way: the log failed, and so did finding out what is in it. */
+  #mustBeDurable(one: PreparedTransaction): void {
+    if (this.#isDurable(one)) return;
+    const id = formatTransactionId(one.writer, one.counter);
+    throw new OutcomeUnknownError(
+      id,
+      `how transaction ${id} ended is not known: the database failed meanwhile; open it again and ask there`,
+    );
   }
 
   #decide(transactionId: string, { writer, counter }: TransactionId, isCommit: boolean): Promise<number> {
@@ -186,6 +216,7 @@ export class PreparedTransactions {
   #decidedBefore(transactionId: string, { writer, counter }: TransactionId, isCommit: boolean): number {
     const { state } = this.#host;
     const known = state.prepared.get(writer, counter);
+    if (known !== undefined) this.#mustBeDurable(known);
     const outcome =
       known === undefined ? state.ids.outcome(writer, counter) : known.committed ? 'committed' : 'unknown';
     if (outcome === undefined) {

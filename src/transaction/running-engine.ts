@@ -561,7 +561,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
         throw new InvalidArgumentError(`${transactionId} was given to no transaction yet`);
       await this.#settled(transactionId);
     }
-    if (await this.#prepared.isUndecided(id)) return 'prepared';
+    const fate = await this.#prepared.fate(id);
+    if (fate !== undefined) return fate;
     const outcome = this.state.ids.outcome(id.writer, id.counter);
     if (outcome === undefined) {
       throw new SnapshotTooOldError(
