@@ -63,7 +63,7 @@ export class DatabaseState {
     this.#options = options;
     const table = options.pool.acquire(options.root.covered);
     this.views = new Views(new View(makeRoot(options.root, new Map()), [table]));
-    this.ids = new TransactionIds(options.loadIds);
+    this.ids = new TransactionIds(options.loadIds, (writer) => this.prepared.lowestCounter(writer));
     this.space = new Space(options.segments);
     this.durable = options.root.covered;
     this.nextStoreId = options.root.nextStoreId;
@@ -163,6 +163,7 @@ export class DatabaseState {
     this.ids.noteCommitted(idWriter, idCounter, number);
     const prepared = this.prepared.decide(decision, number);
     if (decision.isCommit) this.#replayUser(prepared.open(), number);
+    this.ids.noteDecided(decision.writer, decision.counter);
   }
 
   #replayUser(cursor: BatchCursor, number = cursor.number): void {

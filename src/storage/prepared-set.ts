@@ -192,6 +192,13 @@ export class PreparedSet {
     return sum;
   }
 
+  /** The lowest counter of a writer's that are here; infinity where there is none. */
+  lowestCounter(writer: number): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const one of this.#all.values()) if (one.writer === writer) lowest = Math.min(lowest, one.counter);
+    return lowest;
+  }
+
   get(writer: number, counter: number): PreparedTransaction | undefined {
     return this.#all.get(idText(writer, counter));
   }

@@ -253,6 +253,7 @@ export class PreparedTransactions {
     // Its own id too: among those that never commit, hundreds of decisions would push out what is still asked for.
     this.#host.state.ids.noteCommitted(request.idWriter, request.idCounter, number);
     if (isCommit) this.#host.noteChanges(writer, counter, number, request.runs.length);
+    this.#host.state.ids.noteDecided(writer, counter);
   }
 }
 

@@ -81,6 +81,36 @@ describe('a prepared transaction', () => {
     await again.close();
   });
 
+  /** Hundreds that lose between its preparing and its decision made its id one that is too old to be known. */
+  it.each([true, false])('is known for long after a late decision (commit: %s)', async (isCommit) => {
+    const env = memoryEnv();
+    let engine = await openSmall(env);
+    await write(engine, (tx) => put(tx, 'hot', '0'));
+    const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
+    const outcome = isCommit ? 'committed' : 'aborted';
+    const lose = async (times: number): Promise<void> => {
+      for (let i = 0; i < times; i++) {
+        const losing = engine.begin('write');
+        readThenPut(losing, 'hot');
+        await write(engine, (tx) => put(tx, 'hot', String(i)));
+        await expect(losing.commit()).rejects.toBeInstanceOf(ConflictError);
+      }
+    };
+    await lose(700);
+    await engine.decide(id, isCommit);
+    expect(await engine.resolve(id)).toBe(outcome);
+    await engine.checkpoint();
+    await lose(100);
+    await engine.decide(id, isCommit);
+    await expect(engine.decide(id, !isCommit)).rejects.toBeInstanceOf(TransactionEndedError);
+    expect(await engine.resolve(id)).toBe(outcome);
+    await engine.checkpoint();
+    await engine.close();
+    engine = await openSmall(env);
+    expect(await engine.resolve(id)).toBe(outcome);
+    await engine.close();
+  });
+
   it('that is rolled back leaves nothing', async () => {
     const engine = await openSmall();
     const id = await prepare(engine, (tx) => put(tx, 'a', '1'));
