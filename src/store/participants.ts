@@ -8,7 +8,12 @@
  *  3. Whoever was asked to prepare is told how it ended, in this process or, after a crash, by whoever decides.
  *  4. Time limit and signal hold until all have promised. Where they end it nobody is waited for any more.
  */
-import { InvalidArgumentError, OutcomeUnknownError, ParticipantFailedError } from '../base/errors.ts';
+import {
+  InvalidArgumentError,
+  OutcomeUnknownError,
+  ParticipantFailedError,
+  TransactionEndedError,
+} from '../base/errors.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
 
 /**
@@ -115,9 +120,44 @@ export async function commitAll(
   participants: readonly Participant[],
   report: Report,
 ): Promise<number> {
-  const number = await database.decide(id, true);
-  await tellAll(participants, 'commit', id, report);
+  return decideAll(database, id, true, participants, report);
+}
+
+/** Everyone hears how it ended, also where somebody else was first and decided otherwise: `TransactionEndedError`. */
+async function decideAll(
+  database: Decider,
+  id: string,
+  isCommit: boolean,
+  participants: readonly Participant[],
+  report: Report,
+  tell: typeof tellAll = tellAll,
+): Promise<number> {
+  let number: number;
+  try {
+    number = await database.decide(id, isCommit);
+  } catch (error) {
+    if (error instanceof TransactionEndedError) {
+      await tell(participants, isCommit ? 'rollback' : 'commit', id, report);
+    }
+    throw error;
+  }
+  await tell(participants, isCommit ? 'commit' : 'rollback', id, report);
   return number;
+}
+
+/** Somebody else decided it, by way of `db.prepared`, while it was still being prepared: who promised hears how. */
+export async function decidedElsewhere(
+  database: EngineApi,
+  id: string,
+  participants: readonly Participant[],
+  report: Report,
+): Promise<TransactionEndedError> {
+  const outcome = await database.resolve(id);
+  await tellAll(participants, outcome === 'committed' ? 'commit' : 'rollback', id, report);
+  const how = outcome === 'committed' ? 'committed' : 'rolled back';
+  return new TransactionEndedError(`transaction ${id} was ${how} by somebody else while it was being prepared`, {
+    details: { transactionId: id, outcome },
+  });
 }
 
 /** Both phases. A decision that could not be logged leaves everything prepared: `OutcomeUnknownError`. */
@@ -131,7 +171,7 @@ export async function commitTogether(
   try {
     return await commitAll(database, id, participants, report);
   } catch (cause) {
-    if (cause instanceof OutcomeUnknownError) throw cause;
+    if (cause instanceof OutcomeUnknownError || cause instanceof TransactionEndedError) throw cause;
     throw new OutcomeUnknownError(
       id,
       `transaction ${id} is prepared, but its decision could not be logged: db.prepared() has it, commit it or roll it back`,
@@ -140,6 +180,7 @@ export async function commitTogether(
   }
 }
 
+/** `TransactionEndedError` where somebody else has committed it meanwhile. */
 export async function abortAll(
   database: EngineApi,
   id: string,
@@ -148,13 +189,13 @@ export async function abortAll(
   tell: typeof tellAll = tellAll,
 ): Promise<void> {
   try {
-    await database.decide(id, false);
+    await decideAll(database, id, false, participants, report, tell);
   } catch (error) {
+    // It is in all the same: to pass on why it should not be would say otherwise.
+    if (error instanceof TransactionEndedError) throw error;
     // All of them go on waiting: `db.prepared` has it, and whoever decides it there can tell the participants.
     report(error);
-    return;
   }
-  await tell(participants, 'rollback', id, report);
 }
 
 /** Nobody's answer is waited for. */
@@ -236,15 +277,15 @@ export class PreparedTransaction {
 
   /**
    * Commits it; answers the number of the decision (where it was committed before, possibly a later one). No conflict can refuse
-   * it. `TransactionEndedError` where it was rolled back, `ReadOnlyError` in a read-only opening.
+   * it. `TransactionEndedError` where it was rolled back, which its participants are told then; `ReadOnlyError` in a read-only
+   * opening.
    */
   commit(): Promise<number> {
     return commitAll(this.#database, this.id, this.#participants, this.#report);
   }
 
-  /** Rolls it back; harmless when repeated. `TransactionEndedError` where it was committed. */
+  /** Rolls it back; harmless when repeated. `TransactionEndedError` where it was committed, which its participants are told then. */
   async rollback(): Promise<void> {
-    await this.#database.decide(this.id, false);
-    await tellAll(this.#participants, 'rollback', this.id, this.#report);
+    await decideAll(this.#database, this.id, false, this.#participants, this.#report);
   }
 }

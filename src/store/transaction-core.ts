@@ -39,6 +39,7 @@ import type { ItemOrigin } from './item-id.ts';
 import type { RowCache } from './row-cache.ts';
 import {
   commitTogether,
+  decidedElsewhere,
   type Participant,
   type PreparedTransaction,
   prepareAll,
@@ -223,7 +224,9 @@ export class TransactionCore implements StoreHost {
     const participants = this.#participants ?? [];
     try {
       const id = await prepareAll(this.#database, this.engine, participants, this.report);
-      return preparedOf(this.#database, names, participants, this.report, id)[0] as PreparedTransaction;
+      const [prepared] = preparedOf(this.#database, names, participants, this.report, id);
+      if (prepared === undefined) throw await decidedElsewhere(this.#database, id, participants, this.report);
+      return prepared;
     } catch (error) {
       if (isLostRace(error)) this.onConflict?.(this, error);
       throw error;

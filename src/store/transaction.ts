@@ -172,7 +172,8 @@ export class Transaction implements AsyncDisposable {
 
   /**
    * Makes the transaction durable, and all that joined, without deciding it: it is seen by nobody, is in the way of what conflicts
-   * with it, and survives crashes until it is decided by what this answers, or by `db.prepared()`. Refused as `commit` is.
+   * with it, and survives crashes until it is decided by what this answers, or by `db.prepared()`. Refused as `commit` is;
+   * `TransactionEndedError` where somebody has decided it already, which all that joined are told then.
    */
   prepare(): Promise<PreparedTransaction> {
     return this.#core.prepare();

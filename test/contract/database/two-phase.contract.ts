@@ -151,6 +151,74 @@ export function twoPhaseContract(open: OpenSubject): void {
       expect(await db.resolve(prepared.id)).toBe('committed');
     });
 
+    /** Who cleans up what waits does not know that somebody is still promising. */
+    it.each([
+      ['rolled back', 'rollback'],
+      ['committed', 'commit'],
+    ] as const)('and is %s by somebody else before all have promised, tells all of them', async (_, word) => {
+      const { db } = await subject();
+      const other = recording();
+      const decider: Participant = {
+        async prepare() {
+          for (const one of await db.prepared()) await one[word]();
+        },
+        commit() {},
+        rollback() {},
+      };
+      const begin = async () => {
+        const tx = await db.begin('write');
+        tx.store(people).put('ann', 1);
+        tx.join(other);
+        tx.join(decider);
+        return tx;
+      };
+      const first = await begin();
+      const outcome = word === 'commit' ? 'committed' : 'aborted';
+      await expect(first.prepare()).rejects.toMatchObject({ code: 'TRANSACTION_ENDED', details: { outcome } });
+      expect(other.heard).toEqual(['prepare', word]);
+      const second = await begin();
+      if (word === 'commit') expect(await second.commit()).toBeGreaterThan(0);
+      else await expect(second.commit()).rejects.toBeInstanceOf(TransactionEndedError);
+      expect(other.heard).toEqual(['prepare', word, 'prepare', word]);
+      expect(await db.resolve(second.id)).toBe(outcome);
+      expect(await ageOf(db, 'ann')).toBe(word === 'commit' ? 1 : undefined);
+    });
+
+    it('and is decided by somebody else later, tells those who joined when its holder comes to decide otherwise', async () => {
+      const { db } = await subject();
+      for (const word of ['commit', 'rollback'] as const) {
+        const others = recording();
+        const tx = await db.begin('write');
+        tx.store(people).put('ann', 1);
+        tx.join(others);
+        const prepared = await tx.prepare();
+        for (const one of await db.prepared()) await one[word]();
+        const opposite = word === 'commit' ? prepared.rollback() : prepared.commit();
+        await expect(opposite).rejects.toBeInstanceOf(TransactionEndedError);
+        expect(others.heard).toEqual(['prepare', word]);
+      }
+    });
+
+    it('and is committed by somebody else while a participant refuses, tells everyone so', async () => {
+      const { db } = await subject();
+      const other = recording();
+      const work = db.write((tx) => {
+        tx.store(people).put('ann', 1);
+        tx.join(other);
+        tx.join({
+          async prepare() {
+            for (const one of await db.prepared()) await one.commit();
+            throw new Error('too late');
+          },
+          commit() {},
+          rollback() {},
+        });
+      });
+      await expect(work).rejects.toMatchObject({ code: 'TRANSACTION_ENDED', details: { outcome: 'committed' } });
+      expect(other.heard).toEqual(['prepare', 'commit']);
+      expect(await ageOf(db, 'ann')).toBe(1);
+    });
+
     it('waits in a database that is opened again', async () => {
       const { db, reopen } = await subject();
       if (reopen === undefined) return;
