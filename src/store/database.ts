@@ -492,7 +492,10 @@ export class Database implements AsyncDisposable {
   readonly #tellConflict = (core: TransactionCore, error: SopError): void =>
     this.#watch.events.tell('conflict', toConflictEvent(core, error));
 
-  /** Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. */
+  /**
+   * Waits for commits under way, rolls back everything else, and lets go of the folder. Harmless when repeated. Participants that
+   * have not all promised yet are told to roll back, and none is waited for longer than some seconds.
+   */
   async close(): Promise<void> {
     const stopped = this.#indexes.stop();
     try {

@@ -15,6 +15,7 @@ import {
   TransactionEndedError,
 } from '../base/errors.ts';
 import type { EngineApi, EngineTransaction } from '../transaction/engine-api.ts';
+import { Asking } from './asking.ts';
 
 /**
  * Somebody else's part of a transaction: another database, a queue, a service. `id` is the transaction's, the same in all calls;
@@ -26,6 +27,7 @@ export interface Participant {
   /** Promises to be able to commit, whatever happens from here on. Throwing refuses: then nobody commits. */
   prepare(id: string): Promise<void> | void;
   commit(id: string): Promise<void> | void;
+  /** May come before `prepare` has answered: the database is being closed. What that promises afterwards counts for nothing. */
   rollback(id: string): Promise<void> | void;
 }
 
@@ -50,55 +52,37 @@ export async function prepareAll(
   report: Report,
 ): Promise<string> {
   const { id } = transaction;
-  const limit = participants.length === 0 ? undefined : new Limit(transaction);
+  const asking = new Asking(database, transaction);
   try {
-    await transaction.prepare();
-  } catch (error) {
-    limit?.end();
-    // What is not known to have failed may be waiting in the log: whoever finds it there decides.
-    if (!(error instanceof OutcomeUnknownError)) await tellAll(participants, 'rollback', id, report);
-    throw error;
-  }
-  try {
-    for (const participant of participants) await limit?.wait(participant, id, report);
-  } catch (error) {
-    if (limit?.isOver === true) await abortAll(database, id, participants, report, tellAtOnce);
-    else await abortAll(database, id, participants, report);
-    throw error;
+    await prepareHere(transaction, participants, report);
+    await askAll(asking, id, participants, report).catch(async (error: unknown) => {
+      await abortAll(database, id, participants, report, asking.isOutOfTime ? tellAtOnce : tellAll);
+      throw error;
+    });
   } finally {
-    limit?.end();
+    asking.end();
   }
   return id;
 }
 
-/** Time limit and signal of a transaction whose participants are asked to prepare. */
-class Limit {
-  isOver = false;
-  /** Of the limits; harmless when repeated. */
-  readonly end: () => void;
-  readonly #over: Promise<never>;
-
-  constructor(transaction: EngineTransaction) {
-    let isOver: (reason: unknown) => void = () => {};
-    this.#over = new Promise((_, reject) => {
-      isOver = reject;
-    });
-    // Nobody may be waiting.
-    this.#over.catch(() => {});
-    this.end = transaction.onLimit((reason) => {
-      this.isOver = true;
-      isOver(reason);
-    });
+async function prepareHere(
+  transaction: EngineTransaction,
+  participants: readonly Participant[],
+  report: Report,
+): Promise<void> {
+  try {
+    await transaction.prepare();
+  } catch (error) {
+    // What is not known to have failed may be waiting in the log: whoever finds it there decides.
+    if (!(error instanceof OutcomeUnknownError)) await tellAll(participants, 'rollback', transaction.id, report);
+    throw error;
   }
+}
 
-  /** Until the participant has promised; throws what it throws, or why it is not waited for. */
-  async wait(participant: Participant, id: string, report: Report): Promise<void> {
-    if (this.isOver) await this.#over;
-    const promised = (async () => participant.prepare(id))();
-    await Promise.race([promised, this.#over]).catch((error: unknown) => {
-      if (this.isOver) void tellLate(promised, participant, id, report);
-      throw error;
-    });
+async function askAll(asking: Asking, id: string, participants: readonly Participant[], report: Report): Promise<void> {
+  for (const participant of participants) {
+    const onLate = (promised: Promise<void>): void => void tellLate(promised, participant, id, report);
+    await asking.ask(() => participant.prepare(id), onLate);
   }
 }
 
@@ -167,7 +151,23 @@ export async function commitTogether(
   participants: readonly Participant[],
   report: Report,
 ): Promise<number> {
-  const id = await prepareAll(database, transaction, participants, report);
+  const { id } = transaction;
+  // Once all have promised the decision is made, and told, though the database be closed meanwhile.
+  const end = database.beginWork(() => {});
+  try {
+    await prepareAll(database, transaction, participants, report);
+    return await decideTogether(database, id, participants, report);
+  } finally {
+    end();
+  }
+}
+
+async function decideTogether(
+  database: EngineApi,
+  id: string,
+  participants: readonly Participant[],
+  report: Report,
+): Promise<number> {
   try {
     return await commitAll(database, id, participants, report);
   } catch (cause) {

@@ -266,6 +266,11 @@ export interface EngineApi {
   decide(transactionId: string, isCommit: boolean): Promise<number>;
   /** Number of the newest decision that let changes of the catalog in, perhaps an earlier opening's; 0 where there is none. */
   readonly catalogDecidedAt: number;
+  /**
+   * Announces work that `close` lets end first, within some seconds; `decide` goes on answering until then. `onClosing` hears when
+   * closing has begun. Answers what is to be called at the end.
+   */
+  beginWork(onClosing: () => void): () => void;
   /** Waits for commits under way, rolls the rest back, releases the lock. Idempotent. */
   close(): Promise<void>;
 }

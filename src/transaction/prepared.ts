@@ -39,7 +39,8 @@ export interface PreparedHost {
   readonly reader: SnapshotReader;
   readonly segments: Segments;
   nextCounter(): number;
-  mustBeUsable(): void;
+  /** Throws where the engine is closed, and nobody is in the middle of something that needs a decision. */
+  mustTakeDecisions(): void;
   noteChanges(idWriter: number, idCounter: number, number: number, runs: number): void;
   logGrew(): void;
   backgroundError(error: unknown): void;
@@ -125,7 +126,7 @@ export class PreparedTransactions {
 
   /** `TransactionEndedError` where it was decided otherwise or never was prepared. */
   async decide(transactionId: string, isCommit: boolean): Promise<number> {
-    this.#host.mustBeUsable();
+    this.#host.mustTakeDecisions();
     const id = parseTransactionId(transactionId);
     if (id === undefined) throw new InvalidArgumentError(`${JSON.stringify(transactionId)} is no transaction id`);
     const fate = await this.fate(id);

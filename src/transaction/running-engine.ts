@@ -69,6 +69,7 @@ import { loadPrepared, PreparedTransactions } from './prepared.ts';
 import type { SpillContext } from './spill.ts';
 import type { EngineStats } from './stats-types.ts';
 import { Transaction } from './transaction.ts';
+import { UnfinishedWork } from './unfinished-work.ts';
 import type { TransactionHost } from './transaction-host.ts';
 import { ValueBytes } from './value-bytes.ts';
 
@@ -157,6 +158,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   readonly #maintenance: Maintenance | undefined;
   readonly #prepared: PreparedTransactions;
   readonly #open = new OpenTransactions<Transaction>();
+  readonly #unfinished = new UnfinishedWork();
   #log: CommitLog | undefined;
   #recovered = new Map<number, number>();
   #openWrites = 0;
@@ -316,6 +318,14 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
 
   mustBeUsable(): void {
     if (this.#closing !== undefined) throw new ClosedError();
+  }
+
+  mustTakeDecisions(): void {
+    if (this.#unfinished.isEmpty) this.mustBeUsable();
+  }
+
+  beginWork(onClosing: () => void): () => void {
+    return this.#unfinished.begin(onClosing);
   }
 
   get maxTransactionBytes(): number {
@@ -722,6 +732,7 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
   /** Lets what is being committed end, data being synced before it included. A long log is merged, for a quick opening. */
   async #finishCommits(combiner: Combiner, maintenance: Maintenance): Promise<void> {
     combiner.refuseHeld();
+    await this.#unfinished.close(this.env.timers);
     await Promise.all([...this.#open.all].map((transaction) => transaction.settled()));
     await combiner.drained();
     if (this.state.active.usedBytes <= CLOSE_CHECKPOINT_BYTES || this.log.failed !== undefined) return;

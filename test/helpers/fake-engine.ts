@@ -18,6 +18,8 @@ import { FIRST_USER_STORE_ID } from '../../src/base/limits.ts';
 import { endsWithPlaceholder, setItemNumber } from '../../src/log/placeholder.ts';
 import { AT, END, type EntryCursor, MISS, type Step } from '../../src/node/entry-cursor.ts';
 import { DROPPED_STORE, SHAPE_STORE } from '../../src/storage/system-stores.ts';
+import { memoryEnv } from '../../src/env/memory-env.ts';
+import { UnfinishedWork } from '../../src/transaction/unfinished-work.ts';
 import type {
   BackupReport,
   BeginOptions,
@@ -134,6 +136,7 @@ export class FakeEngine implements EngineApi {
   #nextStore = FIRST_USER_STORE_ID;
   #nextValue = 1;
   #nextTransaction = 1;
+  readonly #unfinished = new UnfinishedWork();
   readonly outcomes = new Map<string, TransactionOutcome>();
   readonly waiting = new Map<string, FakeTransaction>();
 
@@ -227,15 +230,23 @@ export class FakeEngine implements EngineApi {
     const transaction = this.waiting.get(id);
     this.waiting.delete(id);
     if (transaction === undefined) {
-      if ((this.outcomes.get(id) === 'committed') !== isCommit) throw new TransactionEndedError('decided otherwise');
+      const outcome = await this.resolve(id);
+      if ((outcome === 'committed') !== isCommit) {
+        throw new TransactionEndedError('decided otherwise', { details: { outcome } });
+      }
     } else if (isCommit) return transaction.apply();
     else transaction.forget(undefined);
     return this.number;
   }
 
+  beginWork(onClosing: () => void): () => void {
+    return this.#unfinished.begin(onClosing);
+  }
+
   async close(): Promise<void> {
     for (const transaction of this.open) transaction.rollback(new ClosedError());
     this.closed = true;
+    await this.#unfinished.close(memoryEnv().timers);
   }
 }
 

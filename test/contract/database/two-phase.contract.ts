@@ -1,6 +1,6 @@
 /** Participants, prepared transactions, and what a program sees of conflicts and retries. */
 import { describe, expect, it } from 'vitest';
-import { ConflictError, InvalidArgumentError, TransactionEndedError } from '../../../src/base/errors.ts';
+import { ClosedError, ConflictError, InvalidArgumentError, TransactionEndedError } from '../../../src/base/errors.ts';
 import type { ConflictEvent } from '../../../src/store/conflict-events.ts';
 import type { RetryEvent } from '../../../src/store/conflict-events.ts';
 import type { Database } from '../../../src/store/database.ts';
@@ -121,6 +121,55 @@ export function twoPhaseContract(open: OpenSubject): void {
       await prepared.commit();
       expect(other.heard).toEqual(['prepare', 'commit']);
       expect(await ageOf(db, 'ann')).toBe(1);
+    });
+
+    it('that have not promised when the database is closed are told to roll back, and not waited for', async () => {
+      for (const word of ['commit', 'prepare'] as const) {
+        const { db, reopen } = await subject();
+        const other = recording();
+        const tx = await db.begin('write');
+        tx.store(people).put('ann', 1);
+        tx.join(other);
+        let asked: () => void = () => {};
+        const isAsked = new Promise<void>((resolve) => {
+          asked = resolve;
+        });
+        const never = recording();
+        tx.join({ ...never, prepare: () => new Promise<void>(() => asked()) });
+        const work = tx[word]().catch((error: unknown) => error);
+        await isAsked;
+        await db.close();
+        expect(await work).toBeInstanceOf(ClosedError);
+        expect([other.heard, never.heard]).toEqual([['prepare', 'rollback'], ['rollback']]);
+        const again = await reopen?.();
+        if (again !== undefined) expect([await again.prepared(), await ageOf(again, 'ann')]).toEqual([[], undefined]);
+      }
+    });
+
+    it('that have all promised when the database is closed hear of the decision first', async () => {
+      const { db, reopen } = await subject();
+      const other = recording();
+      const tx = await db.begin('write');
+      tx.store(people).put('ann', 1);
+      tx.join(other);
+      let closing: Promise<void> | undefined;
+      const order: string[] = [];
+      tx.join({
+        prepare() {},
+        async commit() {
+          order.push('told');
+          closing = db.close().then(() => void order.push('closed'));
+          await Promise.resolve();
+          order.push('done');
+        },
+        rollback() {},
+      });
+      expect(await tx.commit()).toBeGreaterThan(0);
+      await closing;
+      expect(other.heard).toEqual(['prepare', 'commit']);
+      expect(order).toEqual(['told', 'done', 'closed']);
+      const again = await reopen?.();
+      if (again !== undefined) expect([await again.prepared(), await ageOf(again, 'ann')]).toEqual([[], 1]);
     });
 
     it('without the methods are refused', async () => {

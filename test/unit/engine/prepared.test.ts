@@ -377,6 +377,44 @@ describe('a prepared transaction after opening again', () => {
     });
   });
 
+  /** Of a decision whose record is on its way: the database is told to close in the middle of that. */
+  it('is decided before the database is closed, and a participant that does not answer keeps it open for a while only', async () => {
+    const world = new SimulatedWorld(3);
+    const numbers = defineStore<string, number>('numbers');
+    await world.run(async () => {
+      const env = world.startProcess();
+      const db = await Database.openWith(env, { folder: '/disk/db' });
+      await db.write((tx) => tx.store(numbers).put('a', 0));
+      const heard: string[] = [];
+      let closing: Promise<void> | undefined;
+      const decide = vi.spyOn(Engine.prototype, 'decide').mockImplementationOnce(function (this: Engine, id, isCommit) {
+        closing = db.close();
+        return this.decide(id, isCommit);
+      });
+      void db.write((tx) => {
+        tx.store(numbers).put('a', 1);
+        tx.join({
+          prepare() {},
+          commit: () => {
+            heard.push('commit');
+            return new Promise<void>(() => {});
+          },
+          rollback() {},
+        });
+      });
+      while (closing === undefined) await new Promise<void>((resolve) => env.timers.nextTurn(resolve));
+      decide.mockRestore();
+      const begunMs = env.clock.monotonicMs();
+      await closing;
+      expect(env.clock.monotonicMs() - begunMs).toBeLessThan(10_000);
+      expect(heard).toEqual(['commit']);
+      const again = await Database.openWith(world.startProcess(), { folder: '/disk/db' });
+      expect(await again.prepared()).toEqual([]);
+      expect(await again.read((tx) => tx.store(numbers).get('a'))).toBe(1);
+      await again.close();
+    });
+  });
+
   it.each([
     ['committed', 'decide', ['prepare', 'commit']],
     ['aborted', 'prepare', ['rollback', 'prepare', 'commit']],
