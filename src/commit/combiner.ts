@@ -156,6 +156,16 @@ export class Combiner {
     }
   }
 
+  /** Refuses a request that still waits. Harmless where it does not: what is in a batch goes its way. */
+  withdraw(request: CommitRequest, error: unknown): void {
+    if (request.isTaken) return;
+    const at = this.#queue.indexOf(request);
+    if (at >= 0) this.#queue.splice(at, 1);
+    else if (!this.#held.remove(request)) return;
+    fail(request, error);
+    this.#wake();
+  }
+
   #enqueue(request: CommitRequest): void {
     const queue = this.#queue;
     if (queue.length === 0) this.#queuedMs = this.#host.env.clock.monotonicMs();

@@ -52,6 +52,12 @@ export class HeldRequests {
     else this.#onRefused(request, refusal);
   }
 
+  /** Takes one out; false where it is not here. */
+  remove(request: CommitRequest): boolean {
+    this.#held.get(request)?.timer.cancel();
+    return this.#held.delete(request);
+  }
+
   /** Takes out all of them, to be looked at again. */
   release(): CommitRequest[] {
     const requests = [...this.#held.keys()];

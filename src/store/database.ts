@@ -64,11 +64,12 @@ import { textOf, valuesOf, Watch } from './watch.ts';
 /** Limits of one transaction. */
 export interface BeginOptions {
   /**
-   * From begin to the end of the commit; then the transaction is rolled back with `TimeoutError`. Participants are waited for so
-   * long until all have prepared; what is decided then stays decided.
+   * From begin to the end of the commit; then the transaction is rolled back with `TimeoutError`. A commit that waits (for its turn,
+   * or for a prepared transaction) is given up, one that is being written is waited for. Participants are waited for so long
+   * until all have prepared; what is decided then stays decided.
    */
   readonly timeoutMs?: number;
-  /** Rolls the transaction back with `AbortedError`. */
+  /** Rolls the transaction back with `AbortedError`, its commit as with `timeoutMs`. */
   readonly signal?: AbortSignal;
 }
 

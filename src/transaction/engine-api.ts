@@ -19,7 +19,7 @@ export interface EngineClaim {
 export interface BeginOptions {
   /** Ends with the transaction. */
   readonly claim?: EngineClaim | undefined;
-  /** From begin to the end of the commit; then `TimeoutError`, the transaction is rolled back. */
+  /** From begin until the commit is being written, which is waited for; then `TimeoutError`, the transaction is rolled back. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   /** Read as of this pin. Not for write transactions. */

@@ -364,6 +364,10 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
     (this.#combiner as Combiner).submit(request, this.#openWrites === 1 && !this.#loopNeedsTurn());
   }
 
+  withdraw(request: CommitRequest, error: unknown): void {
+    this.#combiner?.withdraw(request, error);
+  }
+
   /** Whether the event loop, or a merge that falls behind, must get a turn before the next commit. */
   #loopNeedsTurn(): boolean {
     if ((this.#maintenance as Maintenance).isBehind) return true;

@@ -33,6 +33,8 @@ export interface TransactionHost<Ended extends EngineTransaction = EngineTransac
   /** Throws where the engine is closed or failed. */
   mustBeUsable(): void;
   submit(request: CommitRequest): void;
+  /** Refuses a request that waits for its batch. */
+  withdraw(request: CommitRequest, error: unknown): void;
   /** For errors that are nobody's to catch. */
   backgroundError(error: unknown): void;
   /** The transaction has ended: its view and snapshot are let go. */

@@ -59,6 +59,8 @@ export class Transaction implements EngineTransaction {
   #reason: unknown;
   #limits: TimeLimits | undefined;
   #onLimit: ((reason: unknown) => void) | undefined;
+  /** Its commit, where a limit may end it while that waits. */
+  #request: CommitRequest | undefined;
   #listeners: Listeners | undefined;
 
   constructor(
@@ -382,7 +384,7 @@ export class Transaction implements EngineTransaction {
   }
 
   #limitPassed(reason: unknown): void {
-    this.rollback(reason);
+    this.#giveUp(reason);
     this.#onLimit?.(reason);
   }
 
@@ -435,8 +437,12 @@ export class Transaction implements EngineTransaction {
         this.#end(kind === KIND_PREPARE ? 'prepared' : 'committed', number);
         resolve(number);
       };
+      // A limit that came while what it wrote was being synced.
+      if (this.#reason !== undefined) return failed(this.#reason);
       try {
-        this.#host.submit(this.#makeRequest(kind, committed, failed));
+        const request = this.#makeRequest(kind, committed, failed);
+        if (this.#limits !== undefined) this.#request = request;
+        this.#host.submit(request);
       } catch (cause) {
         // Nobody knows how far it came; whoever closes the database must not wait for it.
         failed(
@@ -477,6 +483,14 @@ export class Transaction implements EngineTransaction {
     this.#finishRollback(reason);
   }
 
+  /** A limit: what is in no batch yet goes no further, what is in one has to be waited for. */
+  #giveUp(reason: unknown): void {
+    if (this.#state === 'open') this.#finishRollback(reason);
+    if (this.#state !== 'committing') return;
+    if (this.#request === undefined) this.#reason = reason;
+    else this.#host.withdraw(this.#request, reason);
+  }
+
   #finishRollback(reason: unknown): void {
     this.#reason = reason;
     // Whose commit may be in the log needs its runs.
@@ -494,6 +508,7 @@ export class Transaction implements EngineTransaction {
     assert(this.#state === 'open' || this.#state === 'committing', 'a transaction ends once');
     this.#state = state;
     if (state !== 'prepared' || this.#onLimit === undefined) this.#limits?.cancel();
+    this.#request = undefined;
     this.#own.release();
     this.#host.ended(this);
     if (state !== 'prepared') this.#tellAll(number);
