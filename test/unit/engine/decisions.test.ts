@@ -108,8 +108,7 @@ async function almostFull(room: number) {
   return { disk, engine, id, commits };
 }
 
-/** A decision shares its batch with a commit that the log has no room for, while the batch before it is being written. */
-async function refusedDecision() {
+it('a decision that shares its batch with a commit the log has no room for is made, and the commit refused', async () => {
   const probe = await almostFull(1000);
   probe.disk.full = false;
   await probe.engine.close();
@@ -123,35 +122,13 @@ async function refusedDecision() {
   await Promise.resolve();
   await Promise.resolve();
   const beside = write(engine, (tx) => put(tx, 'beside', '1')).catch((error: unknown) => error);
-  await expect(decision).rejects.toBeInstanceOf(DiskFullError);
-  const others = Promise.all([inFlight, beside]);
-  const goesOn = async (): Promise<void> => {
-    expect(await within(2000, 'the others', others)).toEqual([expect.any(Number), expect.any(DiskFullError)]);
-    Object.assign(disk, { full: false, slow: false });
-  };
-  return { engine, id, goesOn };
-}
-
-describe('a decision that was refused beside a batch in flight', () => {
-  it('is made by who asks again, and stays so', async () => {
-    const { engine, id, goesOn } = await refusedDecision();
-    const number = await within(2000, 'the second decision', engine.decide(id, true));
-    await goesOn();
-    expect(isSeen(engine)).toBe(true);
-    await expect(engine.decide(id, false)).rejects.toBeInstanceOf(TransactionEndedError);
-    expect(await engine.decide(id, true)).toBe(number);
-    expect(await engine.resolve(id)).toBe('committed');
-    await engine.close();
-  });
-
-  it('leaves prepared what it was about: who asks is told so', async () => {
-    const { engine, id, goesOn } = await refusedDecision();
-    expect(await within(2000, 'the answer', engine.resolve(id))).toBe('prepared');
-    await goesOn();
-    expect(engine.prepared().map((one) => one.id)).toEqual([id]);
-    await engine.decide(id, false);
-    expect(isSeen(engine)).toBe(false);
-    expect(await engine.resolve(id)).toBe('aborted');
-    await engine.close();
-  });
+  const number = await within(2000, 'the decision', decision);
+  const others = within(2000, 'the others', Promise.all([inFlight, beside]));
+  expect(await others).toEqual([expect.any(Number), expect.any(DiskFullError)]);
+  Object.assign(disk, { full: false, slow: false });
+  expect(isSeen(engine)).toBe(true);
+  await expect(engine.decide(id, false)).rejects.toBeInstanceOf(TransactionEndedError);
+  expect(await engine.decide(id, true)).toBe(number);
+  expect(await engine.resolve(id)).toBe('committed');
+  await engine.close();
 });
