@@ -218,7 +218,8 @@ export class Engine implements EngineApi, CombinerHost, TransactionHost<Transact
       const combiner = new Combiner(this);
       this.#combiner = combiner;
       this.segments.mustBeInPlace = () => folder.mustBeInPlace();
-      folder.onReplaced = (failure) => combiner.stop(failure);
+      // Not amid what it is doing: it may be the one that looked.
+      folder.onReplaced = (failure) => queueMicrotask(() => combiner.stop(failure));
       this.#maintenance = new Maintenance(this, combiner);
     }
     this.#prepared = new PreparedTransactions(this, this.#combiner);

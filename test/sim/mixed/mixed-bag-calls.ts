@@ -221,20 +221,20 @@ function readCall(context: Context): Call | undefined {
       );
     case 'first':
     case 'last': {
-      const given = b % 3 === 0 ? undefined : key;
+      const given = b % 3 === 0 ? [] : [key];
       const one = `${kind}${isSync ? 'Sync' : ''}` as 'first';
       return read(
-        `${kind} ${given === undefined ? '' : k}`,
-        async (tx) => showEntry(context, (await bag(tx)[one](given)) as FoundEntry | undefined),
-        (store) => rowText((given === undefined ? store.sorted() : under(store, k)).at(kind === 'first' ? 0 : -1)),
+        `${kind} ${given.length === 0 ? '' : k}`,
+        async (tx) => showEntry(context, (await bag(tx)[one](...given)) as FoundEntry | undefined),
+        (store) => rowText((given.length === 0 ? store.sorted() : under(store, k)).at(kind === 'first' ? 0 : -1)),
       );
     }
     case 'count': {
-      const given = b % 3 === 0 ? undefined : key;
+      const given = b % 3 === 0 ? [] : [key];
       return read(
-        `count ${given === undefined ? '' : k}`,
-        async (tx) => String(isSync ? bag(tx).countSync(given) : await bag(tx).count(given)),
-        (store) => String((given === undefined ? store.sorted() : under(store, k)).length),
+        `count ${given.length === 0 ? '' : k}`,
+        async (tx) => String(isSync ? bag(tx).countSync(...given) : await bag(tx).count(...given)),
+        (store) => String((given.length === 0 ? store.sorted() : under(store, k)).length),
       );
     }
     case 'rank': {
