@@ -72,7 +72,7 @@ export const PLANTED_LANES: Readonly<Record<Lane, PlantedLane>> = {
   'mixed clients': { row: 'mixed-clients', seeds: 300, run: (seed) => concurrentLife(seed, mixedCounts) },
   'mixed with faults': {
     row: 'mixed-faults',
-    seeds: 1000,
+    seeds: 3000,
     run: (seed) => faultyLife(seed, mixedCounts, { length: 120, tries: 0 }),
   },
   schedules: { row: 'engine-schedules', seeds: 60, run: (seed) => runQuietly(seed, clientCounts) },
