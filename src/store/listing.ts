@@ -55,9 +55,19 @@ export function toStoreInfo(entry: CatalogEntry): StoreInfo {
 }
 
 export async function listEntries(core: TransactionCore, catalog: Catalog): Promise<StoreInfo[]> {
-  const cursor = core.engine.cursor(CATALOG_STORE);
-  cursor.waits = false;
   const stores: StoreInfo[] = [];
+  await forEachSystemRow(core, CATALOG_STORE, (key, cell) => void stores.push(toStoreInfo(catalog.toEntry(key, cell))));
+  return stores;
+}
+
+/** Every row of one of the engine's own stores, in order, as copies. */
+export async function forEachSystemRow(
+  core: TransactionCore,
+  storeId: number,
+  visit: (key: Uint8Array, cell: Uint8Array) => void,
+): Promise<void> {
+  const cursor = core.engine.cursor(storeId);
+  cursor.waits = false;
   let started = false;
   for (;;) {
     core.mustBeOpen();
@@ -66,12 +76,10 @@ export async function listEntries(core: TransactionCore, catalog: Catalog): Prom
       await cursor.load();
       continue;
     }
-    if (step !== AT) return stores;
+    if (step !== AT) return;
     started = true;
     const { keyBytes, keyStart, keyEnd, cellBytes, cellStart, cellEnd } = cursor;
-    stores.push(
-      toStoreInfo(catalog.toEntry(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd))),
-    );
+    visit(copyBytes(keyBytes, keyStart, keyEnd), copyBytes(cellBytes, cellStart, cellEnd));
   }
 }
 

@@ -299,11 +299,20 @@ function failingLog(): FailingLog {
   return log;
 }
 
+async function expectAllInNextOpening(env: Env): Promise<void> {
+  const engine = await openSmall(env, BIG_TABLE);
+  expectLoaded(engine, 2);
+  await expectWhole(engine);
+  await engine.checkpoint();
+  expectLoaded(engine, 2);
+  await engine.close();
+}
+
 describe('a checkpoint whose root was sent when the log failed', () => {
   it('keeps what the root names where the log has it after all', async () => {
     for (const failing of HEADER_TO_RECLAIM) {
       const log = failingLog();
-      let engine = await openSmall(log.env, BIG_TABLE);
+      const engine = await openSmall(log.env, BIG_TABLE);
       await load(engine, 1);
       await engine.checkpoint();
       await load(engine, 2);
@@ -313,19 +322,14 @@ describe('a checkpoint whose root was sent when the log failed', () => {
       await expectWhole(engine);
       await write(engine, (tx) => put(tx, 'more', '1'));
       await engine.close();
-      engine = await openSmall(log.env, BIG_TABLE);
-      expectLoaded(engine, 2);
-      await expectWhole(engine);
-      await engine.checkpoint();
-      expectLoaded(engine, 2);
-      await engine.close();
+      await expectAllInNextOpening(log.env);
     }
   });
 
   it('keeps it where nobody can find out', async () => {
     for (const failing of HEADER_TO_RECLAIM) {
       const log = failingLog();
-      let engine = await openSmall(log.env, BIG_TABLE);
+      const engine = await openSmall(log.env, BIG_TABLE);
       await load(engine, 1);
       await engine.checkpoint();
       await load(engine, 2);
@@ -335,12 +339,7 @@ describe('a checkpoint whose root was sent when the log failed', () => {
       await engine.close().catch(() => {});
       log.fails = undefined;
       log.isLost = false;
-      engine = await openSmall(log.env, BIG_TABLE);
-      expectLoaded(engine, 2);
-      await expectWhole(engine);
-      await engine.checkpoint();
-      expectLoaded(engine, 2);
-      await engine.close();
+      await expectAllInNextOpening(log.env);
     }
   });
 
